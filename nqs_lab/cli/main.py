@@ -1,0 +1,160 @@
+"""The arguments of nqs-lab, and how its errors are told. What a command needs is imported when it runs."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import NoReturn
+
+import nqs_lab
+
+INTERRUPTED = 130  # what a shell reports for a program that Ctrl-C ended
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with help texts that keep their line breaks, and errors of one line."""
+
+    def __init__(self, **options):
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """One line with advice, exit code 2."""
+        self.exit(2, f"{self.prog}: error: {message} (help: {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 1 a check failed, 2 wrong input, 130 stopped by Ctrl-C."""
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 0
+    module, function = args.run.split(":")
+    try:
+        return getattr(import_module(f"nqs_lab.cli.{module}"), function)(args)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"nqs-lab {args.command}: error: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nnqs-lab {args.command}: stopped.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All commands and their options."""
+    parser = _Parser(
+        prog="nqs-lab",
+        description="Transformer wave functions for frustrated magnets, taught against exact answers.",
+        epilog="Start with `nqs-lab doctor`, then `nqs-lab demo`, then `nqs-lab lab`.\n"
+        "Each command has its own help and an example: nqs-lab train --help",
+    )
+    parser.add_argument("--version", action="version", version=f"nqs-lab {nqs_lab.__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
+    for add in (_doctor, _demo, _train, _lab, _notebooks, _cite):
+        add(commands)
+    return parser
+
+
+def _command(commands, name: str, run: str, short: str, description: str, example: str) -> argparse.ArgumentParser:
+    """One subcommand with its texts."""
+    command = commands.add_parser(name, help=short, description=description, epilog=f"example:\n  {example}")
+    command.set_defaults(run=run)
+    return command
+
+
+def _doctor(commands) -> None:
+    """nqs-lab doctor."""
+    _command(
+        commands, "doctor", "doctor:doctor", "check this installation",
+        "Print versions and devices, then solve a small magnet exactly and with variational\n"
+        "Monte Carlo and compare the two (about ten seconds). Exit code 0 if all is well, 1 if not.",
+        "nqs-lab doctor",
+    )  # fmt: skip
+
+
+def _demo(commands) -> None:
+    """nqs-lab demo."""
+    command = _command(
+        commands, "demo", "demo:demo", "attention with and without queries and keys, against the exact answer",
+        "Solve the J1-J2 model on the 4x4 torus exactly at J2 = 0.5, then train Transformers that differ\n"
+        "only in their attention, and compare: a table on the screen and a figure in the output folder.\n"
+        "Under four minutes on two cores.",
+        "nqs-lab demo --quick",
+    )  # fmt: skip
+    command.add_argument("--quick", action="store_true", help="fewer steps, under a minute; the errors are then larger")
+    command.add_argument("--out", type=Path, default=Path("demo_output"), metavar="DIR", help="default: demo_output")
+    command.add_argument("--seed", type=int, default=0, help="of the initial weights (default: 0)")
+
+
+def _train(commands) -> None:
+    """nqs-lab train."""
+    command = _command(
+        commands, "train", "train:train", "train a Transformer wave function on a lattice of your choice",
+        "Train a Vision Transformer for the ground state of the J1-J2 Heisenberg model. The progress bar shows\n"
+        "the energy per site (in units of J1) and, where it is known, the distance to the exact one.\n"
+        "Checkpoints are written as it goes: after Ctrl-C or a power cut, --resume goes on where it stopped.",
+        "nqs-lab train 4x4 --j2 0.5 --attention factored --steps 150\n"
+        "  nqs-lab train 6x6 --samples 1024 --steps 300 --out runs/six\n"
+        "  nqs-lab train --resume runs/six",
+    )  # fmt: skip
+    add = command.add_argument
+    add("lattice", nargs="?", default="4x4", help="4x4, 4x6, ... (a torus) or 16 (a ring of 16 sites); default: 4x4")
+    add("--j2", type=float, default=0.5, help="coupling of second neighbours, in units of J1 (default: 0.5)")
+    add("--attention", default="factored", help="t5, decoupled, factored, dot-product or linear (default: factored)")
+    add("--patch", type=int, default=None, help="side of a patch of sites (default: 1 up to 16 sites, else 2)")
+    add("--width", type=int, default=32, help="numbers per token (default: 32)")
+    add("--heads", type=int, default=4, help="attention heads; must divide the width (default: 4)")
+    add("--depth", type=int, default=2, help="layers (default: 2)")
+    add("--steps", type=int, default=None, help="optimisation steps, 150 if not given; with --resume a new total")
+    add("--samples", type=int, default=None, metavar="N", help="Monte Carlo chains (default: 1024 above 16 sites)")
+    add(
+        "--full-sum",
+        action="store_true",
+        help="sum over all configurations instead of sampling (default up to 16 sites)",
+    )
+    add("--rate", type=float, default=None, help="highest learning rate (default: 0.2; sampled 0.1)")
+    add("--no-marshall", action="store_true", help="without the Marshall sign rule: the network must find the signs")
+    add("--seed", type=int, default=0, help="of weights and samples (default: 0)")
+    add("--every", type=int, default=20, metavar="N", help="steps between checkpoints (default: 20)")
+    add("--out", type=Path, default=None, metavar="DIR", help="folder of the run (default: runs/ and the settings)")
+    add("--resume", type=Path, default=None, metavar="DIR", help="go on with the run in this folder, with its settings")
+
+
+def _lab(commands) -> None:
+    """nqs-lab lab."""
+    command = _command(
+        commands, "lab", "notebooks:lab", "open JupyterLab on the index of the lessons",
+        "Start JupyterLab on the index of the lessons. It serves this computer only (127.0.0.1) and asks for\n"
+        "the token that is part of the address it prints. Without a browser, open that address yourself.\n"
+        "From an installed package the lessons are first copied to ./nqs_lab_notebooks (nothing is overwritten).",
+        "nqs-lab lab --no-browser",
+    )  # fmt: skip
+    command.add_argument("--no-browser", action="store_true", help="only print the address")
+    command.add_argument("--port", type=int, default=8888, help="the next free one is taken (default: 8888)")
+
+
+def _notebooks(commands) -> None:
+    """nqs-lab notebooks."""
+    command = _command(
+        commands, "notebooks", "notebooks:notebooks", "list the lessons, or copy them to a folder of yours",
+        "List the lessons, or copy them to a folder of yours, to change and to keep.",
+        "nqs-lab notebooks --copy my_lessons",
+    )  # fmt: skip
+    command.add_argument("--copy", type=Path, default=None, metavar="DIR", help="copy the lessons to this folder")
+    command.add_argument("--force", action="store_true", help="overwrite lessons that are already there")
+
+
+def _cite(commands) -> None:
+    """nqs-lab cite."""
+    command = _command(
+        commands, "cite", "cite:cite", "how to cite this software and the papers behind it",
+        "How to cite this software and the two papers that it teaches.",
+        "nqs-lab cite --bibtex > nqs_lab.bib",
+    )  # fmt: skip
+    command.add_argument("--bibtex", action="store_true", help="as BibTeX entries")
+
+
+def _one_line(error: BaseException) -> str:
+    """The message of an error without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,63 @@
+"""Attention maps over |psi|^2: their mean and their spread, as relative rows."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from nqs_lab.ansatz.base import AbstractAnsatz
+from nqs_lab.ansatz.transformer import ViT, attention_maps
+from nqs_lab.vmc.samples import Samples
+
+
+def attention_statistics(
+    model: AbstractAnsatz, samples: Samples
+) -> tuple[Float[np.ndarray, "depth h n n"], Float[np.ndarray, "depth h n n"]]:
+    """Mean and standard deviation of alpha_ij(sigma) over the weighted samples, per block and head (no units).
+
+    The mean of representatives is that of their orbits only after `relative_rows`. Raises ValueError if there is no ViT
+    in the model.
+    """
+    mean, square = _moments(_vit(model), samples)
+    return np.asarray(mean), np.sqrt(np.maximum(np.asarray(square) - np.asarray(mean) ** 2, 0.0))
+
+
+def relative_rows(maps: Float[np.ndarray, "depth h n n"], shape: tuple[int, int]) -> Float[np.ndarray, "depth h n"]:
+    """Average over receivers of the weight at displacement j - i; entry x + nx * y is the displacement (x, y).
+
+    `shape` is (nx, ny), the patches along each side; token = x + nx * y. Raises ValueError if it does not fit.
+    """
+    nx, ny = shape
+    depth, heads, n, _ = maps.shape
+    if nx * ny != n:
+        raise ValueError(f"{nx} x {ny} patches make {nx * ny} tokens, the maps have {n}.")
+    token = np.arange(n)
+    x = (token[:, None] % nx + token[None] % nx) % nx
+    y = (token[:, None] // nx + token[None] // nx) % ny
+    sender = x + nx * y  # sender[i, d]: the token at displacement d from receiver i
+    return np.take_along_axis(maps, np.broadcast_to(sender, (depth, heads, n, n)), axis=3).mean(axis=2)
+
+
+@eqx.filter_jit
+def _moments(model: ViT, samples: Samples) -> tuple[Array, Array]:
+    """First and second moment of the maps, accumulated in float64."""
+
+    def add(index, total):
+        maps = attention_maps(model, samples.sigma[index]).astype(jnp.float64)
+        weight = samples.weight[index]
+        return total[0] + weight * maps, total[1] + weight * maps**2
+
+    shape = eqx.filter_eval_shape(attention_maps, model, samples.sigma[0]).shape
+    zero = jnp.zeros(shape, jnp.float64)
+    return jax.lax.fori_loop(0, samples.sigma.shape[0], add, (zero, zero))
+
+
+def _vit(model: AbstractAnsatz) -> ViT:
+    """The ViT inside wrappers that keep it in a field `ansatz`."""
+    inner: object = model
+    while not isinstance(inner, ViT):
+        if not hasattr(inner, "ansatz"):
+            raise ValueError(f"attention maps need a ViT (or a wrapper of one), got {type(model).__name__}.")
+        inner = getattr(inner, "ansatz")  # noqa: B009
+    return inner

@@ -1,0 +1,35 @@
+"""What every test stands on: shape annotations that are executed, 64-bit numbers, no silent promotion, fixed seeds."""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("MPLBACKEND", "agg")
+
+from jaxtyping import install_import_hook
+
+# Before anything imports nqs_lab: from here on each jaxtyping annotation of the package is checked at every call.
+install_import_hook("nqs_lab", "beartype.beartype")
+
+import jax
+import pytest
+
+import nqs_lab
+
+nqs_lab.enable_x64()
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+
+SEED = 20240518
+
+
+@pytest.fixture
+def key():
+    """One typed PRNG key with the suite's fixed seed."""
+    return jax.random.key(SEED)
+
+
+@pytest.fixture
+def getkey():
+    """A function that returns a new typed PRNG key at each call, the same sequence in every run."""
+    root, count = jax.random.key(SEED), iter(range(10**9))
+    return lambda: jax.random.fold_in(root, next(count))
