@@ -83,6 +83,7 @@ def main() -> None:
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--chunk", type=int, default=0)
     parser.add_argument("--dtype", default="float64")
+    parser.add_argument("--on-the-fly", action="store_true", help="NetKet's kernel without a stored Jacobian")
     args = parser.parse_args()
     graph = nk.graph.Square(args.side, max_neighbor_order=2)
     hilbert = nk.hilbert.Spin(0.5, args.side**2, total_sz=0)
