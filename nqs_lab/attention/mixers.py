@@ -85,22 +85,23 @@ class Content(eqx.Module):
 class Positions(eqx.Module):
     """Relative positions: p^mu_{i-j} = table[mu, displacement[i, j]], one learned row per head.
 
-    `displacement` (n, n) numbers the displacement from j to i: on a torus modulo its periods, in a text i - j. The
-    rows start normal with deviation 1/sqrt(n), so that a sum over n independent tokens keeps their size.
+    `displacement` (n, n) numbers the displacement from j to i: on a torus modulo its periods, in a text i - j. Rows
+    start normal with deviation `std`, 1/sqrt(n) if not given, so that a sum over n tokens keeps its size; inside a
+    softmax 1, since 1/sqrt(n) leaves its weights nearly uniform: T5 would start blind to positions.
     """
 
     table: Float[Array, "h m"]
     displacement: Int[Array, "n n"]
 
-    def __init__(self, heads: int, displacement: Table, *, dtype=jnp.float32, key: PRNGKeyArray):
+    def __init__(self, heads: int, displacement: Table, *, std=None, dtype=jnp.float32, key: PRNGKeyArray):
         displacement = np.asarray(displacement)
         if displacement.size == 0 or displacement.min() < 0:
             raise ValueError(
                 f"displacement must be an (n, n) table of row numbers >= 0, got shape {displacement.shape} with "
                 f"smallest entry {displacement.min(initial=0)}. Number the displacements from 0."
             )
-        std = jnp.asarray(1 / math.sqrt(len(displacement)), dtype)
-        self.table = std * jax.random.normal(key, (heads, int(displacement.max()) + 1), dtype)
+        scale = jnp.asarray(1 / math.sqrt(len(displacement)) if std is None else std, dtype)
+        self.table = scale * jax.random.normal(key, (heads, int(displacement.max()) + 1), dtype)
         self.displacement = jnp.asarray(displacement, jnp.int32)
 
     def __call__(self) -> Float[Array, "h n n"]:
@@ -248,7 +249,7 @@ def make_mixer(
 
     `displacement` (n, n) numbers the displacement from token j to token i, from 0; `mask` (n, n) is True where token i
     may see token j. The controls "dot-product" and "linear" have no positions and do not use `displacement`. Mixers
-    made from one key share V and W, and where they have them Q, K and the position table.
+    made from one key share V and W, and where they have them Q, K and (T5's scaled by sqrt(n)) the position table.
 
     **Raises** ValueError for an unknown name, heads that do not divide the width, a mask with an empty row.
     """
@@ -269,7 +270,8 @@ def make_mixer(
     if kind is not Factored:
         parts["content"] = Content(width, heads, dtype=dtype, key=content_key)
     if kind in (T5, Decoupled, Factored):
-        parts["positions"] = Positions(heads, displacement, dtype=dtype, key=position_key)
+        std = 1.0 if kind is T5 else None
+        parts["positions"] = Positions(heads, displacement, std=std, dtype=dtype, key=position_key)
     return kind(**parts)
 
 

@@ -113,7 +113,7 @@ def _train(commands) -> None:
         action="store_true",
         help="sum over all configurations instead of sampling (default up to 16 sites)",
     )
-    add("--rate", type=float, default=None, help="highest learning rate (default: 0.2; sampled 0.1)")
+    add("--rate", type=float, default=None, help="highest learning rate (default: 0.1)")
     add("--no-marshall", action="store_true", help="without the Marshall sign rule: the network must find the signs")
     add("--seed", type=int, default=0, help="of weights and samples (default: 0)")
     add("--every", type=int, default=20, metavar="N", help="steps between checkpoints (default: 20)")

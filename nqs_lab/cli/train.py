@@ -16,7 +16,7 @@ from nqs_lab.store import provenance
 
 SETTINGS, CHECKPOINT, HISTORY, RESULT = "settings.json", "checkpoint.npz", "history.csv", "result.json"
 FULL_SUM_UP_TO, EXACT_UP_TO = 16, 20  # sites: summation over all configurations, and exact answers, in seconds
-WARM_UP, STEP_NORM, DIAG_SHIFT, CHAINS = 20, 0.3, 1e-3, 1024
+RATE, DIAG_SHIFT, CHAINS = 0.1, 1e-3, 1024
 # Exact energies per site of the 6x6 torus, too large to solve here (from the varbench collection, wu2024vscore).
 SIX_BY_SIX = {
     0.0: -0.678872149981,
@@ -74,7 +74,8 @@ class Problem:
         model = nl.ViT(self.lattice, **{name: settings[name] for name in names}, key=weights)
         self.model = nl.MarshallSign(model, self.lattice) if settings["marshall"] else model
         self.reference = _reference(self.lattice, self.ham, settings)
-        self.vmc = nl.VMC(self.ham, self._sampler(), nl.SR(diag_shift=DIAG_SHIFT), self._optimiser())
+        optimiser = nl.imaginary_time(settings["rate"], settings["steps"])
+        self.vmc = nl.VMC(self.ham, self._sampler(), nl.SR(diag_shift=DIAG_SHIFT), optimiser)
 
     def _sampler(self):
         """Markov chains, or the sum over one configuration per orbit of the translations by a patch."""
@@ -82,21 +83,6 @@ class Problem:
             return nl.ExchangeSampler(self.ham, n_chains=self.settings["samples"])
         group = self.lattice.translations(step=self.settings["patch"])
         return nl.ExactSampler(nl.SpinBasis(self.lattice), group=group)
-
-    def _optimiser(self):
-        """Imaginary time with a warm-up and a cosine decay to a tenth, and a limit on the length of a step."""
-        import jax.numpy as jnp
-        import optax
-
-        steps, rate = self.settings["steps"], self.settings["rate"]
-        warm_up = max(1, min(WARM_UP, steps // 4))
-
-        def schedule(count):
-            done = jnp.asarray(count, jnp.float32)
-            decay = 0.55 + 0.45 * jnp.cos(jnp.pi * jnp.clip((done - warm_up) / max(1, steps - warm_up), 0.0, 1.0))
-            return rate * jnp.minimum((done + 1.0) / warm_up, decay)
-
-        return optax.chain(optax.sgd(schedule), optax.clip_by_global_norm(STEP_NORM))
 
     def text(self) -> str:
         """The run in three lines."""
@@ -132,7 +118,7 @@ def _settings(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         "depth": args.depth,
         "steps": _positive("--steps", 150 if args.steps is None else args.steps),
         "samples": None if full else _positive("--samples", args.samples or CHAINS),
-        "rate": args.rate if args.rate is not None else (0.2 if full else 0.1),
+        "rate": args.rate if args.rate is not None else RATE,
         "marshall": not args.no_marshall,
         "seed": args.seed,
     }

@@ -21,7 +21,7 @@ from nqs_lab.spins.observables import expectation, fidelity
 from nqs_lab.store import provenance
 
 J2, SIDE = 0.5, 4
-RATE, DIAG_SHIFT = 0.2, 1e-3
+RATE, DIAG_SHIFT = 0.1, 1e-3
 KINDS = ("t5", "decoupled", "factored", "dot-product")
 NOTES = {
     "t5": "softmax of content + position",
@@ -138,8 +138,8 @@ def table(outcomes: Sequence[Outcome], exact: float, n_sites: int) -> str:
 def figure(outcomes: Sequence[Outcome], exact: float) -> Figure:
     """Convergence of all networks above, mean attention maps of the first block below."""
     with matplotlib.rc_context(style()):
-        fig = Figure(figsize=(10, 3.2 + 1.7 * len(outcomes)), layout="constrained")
-        grid = fig.add_gridspec(1 + len(outcomes), 1, height_ratios=[2.0] + [1.0] * len(outcomes))
+        fig = Figure(figsize=(10, 3.6 + 1.8 * len(outcomes)), layout="constrained")
+        grid = fig.add_gridspec(1 + len(outcomes), 1, height_ratios=[2.2] + [1.0] * len(outcomes))
         convergence({o.kind: o.energies for o in outcomes}, exact, fig.add_subplot(grid[0]))
         for place, o in enumerate(outcomes):
             ax = fig.add_subplot(grid[1 + place])

@@ -81,7 +81,7 @@ def attention_map(
         _label_matrix(ax)
     else:
         _label_maps(ax, shape, list(names) or [f"head {k + 1}" for k in range(len(values))])
-    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="attention weight" + (" (signed)" if signed else ""))
+    ax.figure.colorbar(image, ax=ax, shrink=0.8, label="signed weight" if signed else "weight")
     return ax
 
 

@@ -1,0 +1,144 @@
+"""All benchmarks: measures, keeps the rows in benchmarks/rows/ and writes benchmarks/RESULTS.md.
+
+    python -m benchmarks                          ours alone, everything that takes minutes
+    python -m benchmarks --reference PYTHON       NetKet and QuSpin beside ours, from an interpreter that has them
+    python -m benchmarks --only none              write RESULTS.md again from the rows that are there
+
+Run nothing else on the machine meanwhile.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+
+HERE = Path(__file__).parent
+ROWS = HERE / "rows"
+PARTS = ("ed", "step", "accuracy")
+
+
+def measure(part: str, reference: str | None, quick: bool) -> None:
+    """Run one benchmark script, which writes its rows, and note where and when."""
+    from nqs_lab.store import provenance
+
+    ROWS.mkdir(exist_ok=True)
+    target = ROWS / f"{part}.json"
+    command = [sys.executable, str(HERE / f"{part}.py"), "--json", str(target)]
+    if part == "step" and reference:
+        command += ["--netket", reference]
+    if part == "ed" and reference:  # ours and QuSpin in one interpreter, so that both see the same libraries
+        command[0] = reference
+    if part == "ed" and quick:
+        command.append("--quick")
+    if part == "accuracy" and quick:
+        command += ["--case", "4x4"]
+    environment = os.environ | {"PYTHONPATH": str(HERE.parent), "JAX_PLATFORMS": "cpu"}
+    subprocess.run(command, check=True, env=environment)
+    rows = json.loads(target.read_text())
+    rows = rows["rows"] if isinstance(rows, dict) else rows
+    target.write_text(json.dumps({"provenance": provenance(), "rows": rows}, indent=1))
+
+
+def write_results() -> None:
+    """RESULTS.md from the rows on disk."""
+    text = [
+        "# Benchmark results",
+        "",
+        "Written by `python -m benchmarks`; each table says when and on what it was measured.",
+    ]
+    for part, show in (("ed", ed_table), ("step", step_table), ("accuracy", accuracy_table)):
+        file = ROWS / f"{part}.json"
+        if not file.exists():
+            continue
+        content = json.loads(file.read_text())
+        text += ["", *show(content["rows"]), "", origin(content["provenance"])]
+    (HERE / "RESULTS.md").write_text("\n".join(text) + "\n", encoding="utf-8")
+
+
+def origin(p: dict) -> str:
+    """Date, machine, versions."""
+    versions = ", ".join(f"{name} {version}" for name, version in p["versions"].items())
+    m = p["machine"]
+    machine = f"{m['cores']} cores, {m['cpu'] or m['architecture']}, {m['system']}"
+    return f"Measured {p['date']} at commit {p['commit']}; {machine}; Python {p['python']}; {versions}."
+
+
+def ed_table(rows: list[dict]) -> list[str]:
+    """Exact diagonalisation."""
+    head = ["## Exact diagonalisation, J1-J2 model at J2 = 0.5", "",
+            "| case | program | states | basis (s) | solve (s) | total (s) | peak (MB) | E/N (J1) |",
+            "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    return head + [
+        f"| {r['case']} | {r['engine']} | {r['dim']:,} | {r['basis_s']:.2f} | {r['solve_s']:.2f} | "
+        f"{r['total_s']:.2f} | "
+        f"{r['peak_mb']:.0f} | {r['energy']:.9f} |"
+        for r in rows
+        if "error" not in r
+    ]
+
+
+def step_table(rows: list[dict]) -> list[str]:
+    """One VMC step, and the phases of ours."""
+    lines = [
+        "## One VMC step, 6x6, J2 = 0.5, ViT (patch 2, width 32, depth 2, 4 heads), 1,024 chains, sweep 36",
+        "",
+        "| network | program | step (s) | ratio to ours | first step (s) | peak (GB) |",
+        "|---|---|---|---|---|---|",
+    ]
+    ours = {r["dtype"]: r["steady"] for r in rows if r["name"] == "nqs_lab"}
+    for r in rows:
+        ratio = r["steady"] / ours[r["dtype"]]
+        lines.append(
+            f"| {r['dtype']} | {r['name']} | {r['steady']:.2f} | {ratio:.2f} | {r['first']:.1f} | "
+            f"{r['peak'] / 1e9:.2f} |"
+        )
+    lines += [
+        "",
+    lines += ["", "Phases of ours, each timed alone (seconds), and a product of two 2,048 x 2,048 matrices:", ""]
+        "",
+    ]
+    for r in rows:
+        if r["name"] == "nqs_lab":
+            phases = r["runs"][-1]["phases"]
+            lines.append(f"- {r['dtype']}: " + ", ".join(f"{name} {value:.3f}" for name, value in phases.items()))
+    return lines
+
+
+def accuracy_table(rows: list[dict]) -> list[str]:
+    """Wall time to relative errors."""
+    lines = ["## Time to accuracy, J2 = 0.5, factored attention, compilation included", "",
+             "| lattice | seed | 1e-2 (s) | 1e-3 (s) | 1e-4 (s) | 1e-5 (s) | final error | after (s) | steps |",
+             "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    targets = ("1e-02", "1e-03", "1e-04", "1e-05")
+    for r in rows:
+        cells = " | ".join("-" if r["reached"][t] is None else f"{r['reached'][t]:.0f}" for t in targets)
+        final = f"{r['final']:.2e}" + (f" +- {r['final_error']:.0e}" if r["final_error"] else "")
+        lines.append(
+            f"| {r['side']}x{r['side']} | {r['seed']} | {cells} | {final} | {r['seconds']:.0f} | {r['steps']} |"
+        )
+    for side in sorted({r["side"] for r in rows}):
+        for t in targets:
+            found = [r["reached"][t] for r in rows if r["side"] == side]
+            if None not in found and len(found) > 1:
+                lines.append(f"\n{side}x{side}: median {median(found):.0f} s to {t}.")
+    return lines
+
+
+def main() -> None:
+    """Measure what is asked for, then write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=(*PARTS, "none"), default=list(PARTS))
+    parser.add_argument("--reference", help="a Python interpreter with netket 3.23 and quspin 1.0.1")
+    parser.add_argument("--quick", action="store_true", help="leave out what takes more than a few minutes")
+    args = parser.parse_args()
+    for part in args.only:
+        if part != "none":
+            measure(part, args.reference, args.quick)
+    write_results()
+
+
+if __name__ == "__main__":
+    main()
