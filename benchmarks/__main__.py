@@ -95,11 +95,7 @@ def step_table(rows: list[dict]) -> list[str]:
             f"| {r['dtype']} | {r['name']} | {r['steady']:.2f} | {ratio:.2f} | {r['first']:.1f} | "
             f"{r['peak'] / 1e9:.2f} |"
         )
-    lines += [
-        "",
     lines += ["", "Phases of ours, each timed alone (seconds), and a product of two 2,048 x 2,048 matrices:", ""]
-        "",
-    ]
     for r in rows:
         if r["name"] == "nqs_lab":
             phases = r["runs"][-1]["phases"]

@@ -128,7 +128,7 @@ class VMC(eqx.Module):
         flat, unravel = ravel_pytree(params)
         updates, opt_state = self.optimiser.update(unravel(direction.astype(flat.dtype)), state.optimiser, params)
         moved = eqx.apply_updates(model, updates)
-        step_norm = optax.global_norm(updates)
+        step_norm = optax.tree.norm(updates)
         finite = jnp.isfinite(energy) & jnp.isfinite(variance) & jnp.isfinite(step_norm)
         finite = finite & jnp.all(jnp.isfinite(direction))
 
