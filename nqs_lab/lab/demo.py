@@ -132,7 +132,13 @@ def table(outcomes: Sequence[Outcome], exact: float, n_sites: int) -> str:
             f"{o.kind:12}{o.energy / n_sites:11.6f}{exact:11.6f}{o.relative_error:12.1e}{o.infidelity:12.1e}"
             f"{o.parameters:12,}{o.seconds:9.1f}   {NOTES[o.kind]}"
         )
-    return "\n".join(["", *lines, "seconds: start and compilation included. One seed: no verdict (see notebook 08)."])
+    return "\n".join(
+        [
+            "",
+            *lines,
+            "seconds: start and compilation included. One seed, and the types were not tuned equally: no verdict.",
+        ]
+    )
 
 
 def figure(outcomes: Sequence[Outcome], exact: float) -> Figure:
