@@ -99,7 +99,7 @@ def step_table(rows: list[dict]) -> list[str]:
     lines += [
         "",
         "NetKet runs with a stored Jacobian (on_the_fly=False) and in chunks. Tried once without chunks, it took 6 s a",
-        "step in float32 and 12 s in float64 with a stored Jacobian, 7 s in float32 with on_the_fly=True; on_the_fly with",
+        "step in float32 and 12 s in float64 with a stored Jacobian, 7 s in float32 with on_the_fly=True; that with",
         "chunks was not tried. Compare with its best row.",
     ]
     lines += ["", "Phases of ours, each timed alone (seconds), and a product of two 2,048 x 2,048 matrices:", ""]
