@@ -21,7 +21,11 @@ PINNED_FOR = (3, 11)  # the one version that requirements/py311.txt was tested w
 COMMANDS = {
     # command: (the extras that it needs, what is run with the environment's Python, what it does)
     "lab": ("lab fast", ["-m", "nqs_lab", "lab"], "open JupyterLab on the index of the lessons"),
-    "test": ("lab fast test", ["-m", "pytest"], "run all tests (under 15 minutes on two cores)"),
+    "test": (
+        "lab fast test",
+        ["-m", "pytest", "-n2", "--dist=worksteal"],
+        "run all tests (under 15 minutes on two cores)",
+    ),
     "demo": ("lab fast", ["-m", "nqs_lab", "demo"], "train four small Transformers against the exact answer"),
     "bench": ("lab fast", ["-m", "benchmarks"], "measure the speed and write down the machine"),
     "doctor": ("lab fast", ["-m", "nqs_lab", "doctor"], "check this installation, in about ten seconds"),

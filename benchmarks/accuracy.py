@@ -26,6 +26,7 @@ def child(side: int, seed: int, budget: float, steps: int) -> None:
     import nqs_lab as nl
 
     nl.enable_x64()
+    nl.use_cores()
     start = time.perf_counter()
     lattice = nl.square(side)
     ham = nl.j1j2(lattice, j2=0.5)

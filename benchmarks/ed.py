@@ -10,6 +10,8 @@ Every line is a process of its own, so that its peak memory is its own. Times ar
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -189,9 +191,16 @@ def main() -> None:
         return
     rows = run(options.quick)
     if options.json:
-        load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        machine = {"machine": platform.platform(), "python": platform.python_version(), "cores": os.cpu_count()}
-        options.json.write_text(json.dumps({"machine": machine | {"load": load}, "rows": rows}, indent=1))
+        options.json.write_text(json.dumps({"versions": versions(), "rows": rows}, indent=1))
+
+
+def versions() -> dict[str, str]:
+    """Of the interpreter that measured, which need not be the one that started it."""
+    found = {"python": platform.python_version()}
+    for name in ("numpy", "scipy", "numba", "quspin"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 if __name__ == "__main__":

@@ -102,6 +102,7 @@ def main() -> None:
         variational_state=state,
         mode="complex",
         chunk_size_bwd=args.chunk or None,
+        on_the_fly=args.on_the_fly,
     )
     seconds = []
     for _ in range(args.steps):

@@ -12,6 +12,7 @@ import resource
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -28,6 +29,7 @@ def build(side: int, chains: int, dtype: str):
     import nqs_lab as nl
 
     nl.enable_x64()
+    nl.use_cores()
     lattice = nl.square(side)
     ham = nl.j1j2(lattice, j2=0.5)
     model = nl.ViT(lattice, **MODEL, dtype=getattr(jnp, dtype), key=jax.random.key(0))
@@ -48,7 +50,25 @@ def child(side: int, chains: int, dtype: str, steps: int) -> None:
     state = nl.run(vmc, state, steps, callbacks=[history])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     result = {"seconds": history["seconds"].tolist(), "peak": peak, "parameters": nl.count_parameters(model)}
-    print(json.dumps(result | {"float32_kernel": float(history["float32"].mean()), "phases": phases(vmc, state)}))
+    result |= {"float32_kernel": float(history["float32"].mean()), "phases": phases(vmc, state)}
+    print(json.dumps(result | {"work": work(vmc, model)}))
+
+
+def work(vmc, model) -> dict[str, float]:
+    """Floating-point operations of the matrix products of each phase, to compare with the machine's rate."""
+    plan = vmc.plan(model)
+    sweep = 1 + vmc.sampler.sweep_size
+    forward = plan.flops["forwards"] / plan.forwards
+    return {
+        "sampling": sweep * forward,
+        "local energy": (plan.forwards - sweep) * forward,
+        "jacobian": plan.flops["derivatives"],
+        "kernel in float32": plan.flops["kernel"],
+        "kernel in float64": plan.flops["kernel"],
+        "solve": plan.flops["solve"],
+        "matrix product 2048 float32": 2 * 2048.0**3,
+        "matrix product 2048 float64": 2 * 2048.0**3,
+    }
 
 
 def phases(vmc, state, repeat: int = 4) -> dict[str, float]:
@@ -57,13 +77,15 @@ def phases(vmc, state, repeat: int = 4) -> dict[str, float]:
     import jax
     import jax.numpy as jnp
 
+    from nqs_lab.vmc.cores import on_all_cores
     from nqs_lab.vmc.reconfigure import centred_system, kernel, log_derivatives
 
     model, samples, (forward, backward) = state.model, state.samples, vmc.chunks(state.model)
     found = {}
 
-    def clock(name, function, *arguments):
-        compiled = eqx.filter_jit(function)
+    def clock(name, function, *arguments, shared=False):
+        jitted = eqx.filter_jit(function)
+        compiled = partial(on_all_cores, jitted) if shared else jitted
         out = jax.block_until_ready(compiled(*arguments))
         times = []
         for _ in range(repeat):
@@ -73,10 +95,10 @@ def phases(vmc, state, repeat: int = 4) -> dict[str, float]:
         found[name] = min(times)
         return out
 
-    samples = clock("sampling", lambda v, m, s: v.sampler.step(m, s, chunk_size=forward), vmc, model, samples)
-    e_loc = clock(
-        "local energy", lambda v, m, s: v.sampler.local_energy(m, v.ham, s, chunk_size=forward), vmc, model, samples
-    )
+    step = lambda v, m, s: v.sampler.step(m, s, chunk_size=forward)
+    samples = clock("sampling", step, vmc, model, samples, shared=True)
+    energies = lambda v, m, s: v.sampler.local_energy(m, v.ham, s, chunk_size=forward)
+    e_loc = clock("local energy", energies, vmc, model, samples, shared=True)
     keep = samples.weight > 0
     jacobian = clock(
         "jacobian", lambda m, s, k: log_derivatives(m, s, k, chunk_size=backward), model, samples.sigma, keep
@@ -120,10 +142,10 @@ def main() -> None:
     for dtype in args.dtypes:
         contenders = {"nqs_lab": [sys.executable, __file__, "--child", dtype, *sizes]}
         if args.netket:
-            for chunk in (512, 1024):  # without chunks it is three times slower here and takes 13 GB
-                name = f"netket, chunk {chunk}"
-                script = str(HERE / "netket_step.py")
-                contenders[name] = [args.netket, script, *sizes, "--dtype", dtype, "--chunk", str(chunk)]
+            # Without chunks it is three times slower and takes 13 GB. Its own choice here is the kernel on the fly.
+            common = [args.netket, str(HERE / "netket_step.py"), *sizes, "--dtype", dtype, "--chunk", "1024"]
+            contenders["netket, on the fly"] = [*common, "--on-the-fly"]
+            contenders["netket, stored Jacobian"] = common
         results: dict[str, list[dict]] = {name: [] for name in contenders}
         for _ in range(args.rounds):
             for name, command in contenders.items():

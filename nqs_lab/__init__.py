@@ -67,6 +67,7 @@ from .vmc import (
     resume as resume,
     run as run,
     state_vector as state_vector,
+    use_cores as use_cores,
     v_score as v_score,
 )
 

@@ -1,6 +1,7 @@
 """What every trial state has in common, the complex log cosh in real arithmetic, and the count of parameters."""
 
 import abc
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Int8
 
+from nqs_lab.ansatz.circular import sin_cos
 from nqs_lab.spins.symmetry import Group
 
 
@@ -41,50 +43,78 @@ def log_cosh_parts(
     With q = exp(-2|x|): w = 2 exp(-|x|) cosh(x + iy) = (1+q) cos y + i sign(x) (1-q) sin y, hence
     Re = |x| - log 2 + log|w|, |w|^2 = (1-q)^2 + 4 q cos^2 y, and Im = arg w. The derivative is tanh(x + iy).
     """
-    log_modulus, (real, imag), _ = _log_cosh(x, y)
-    return log_modulus, jnp.arctan2(imag, real)
+    parts = _cosh_parts(x, y)
+    real, imag = parts.unit
+    return _log_modulus(x, parts.norm), jnp.arctan2(imag, real)
 
 
 @log_cosh_parts.defjvp
 def _log_cosh_jvp(primals, tangents):
     """(dx + i dy) tanh(x + iy)."""
     (x, y), (dx, dy) = primals, tangents
-    log_modulus, (real, imag), (tanh_re, tanh_im) = _log_cosh(x, y)
+    parts = _cosh_parts(x, y)
+    (real, imag), (tanh_re, tanh_im) = parts.unit, parts.tanh
     change = tanh_re * dx - tanh_im * dy, tanh_im * dx + tanh_re * dy
-    return (log_modulus, jnp.arctan2(imag, real)), change
+    return (_log_modulus(x, parts.norm), jnp.arctan2(imag, real)), change
 
 
 @jax.custom_jvp
 def sum_log_cosh(x: Float[Array, " M"], y: Float[Array, " M"]) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """Real and imaginary part of sum_m log cosh(x_m + i y_m); the imaginary part is known modulo 2 pi.
 
-    The phases are multiplied as unit complex numbers and read off once: the arctan2 of every term would take a sixth
-    of a Transformer's forward pass.
+    Phases are multiplied as unit complex numbers and moduli in small groups, so that one arctan2 and few logarithms
+    are left: each is a scalar library call on a CPU.
     """
-    log_modulus, unit, _ = _log_cosh(x, y)
-    return jnp.sum(log_modulus), _arg_of_product(*unit)
+    parts = _cosh_parts(x, y)
+    return _log_of_product(x, parts.norm), _arg_of_product(*parts.unit)
 
 
 @sum_log_cosh.defjvp
 def _sum_log_cosh_jvp(primals, tangents):
     """sum_m (dx_m + i dy_m) tanh(x_m + i y_m)."""
     (x, y), (dx, dy) = primals, tangents
-    log_modulus, unit, (tanh_re, tanh_im) = _log_cosh(x, y)
+    parts = _cosh_parts(x, y)
+    tanh_re, tanh_im = parts.tanh
     change = jnp.sum(tanh_re * dx - tanh_im * dy), jnp.sum(tanh_im * dx + tanh_re * dy)
-    return (jnp.sum(log_modulus), _arg_of_product(*unit)), change
+    return (_log_of_product(x, parts.norm), _arg_of_product(*parts.unit)), change
 
 
-def _log_cosh(x, y):
-    """log|cosh z|, cosh z / |cosh z| and tanh z of z = x + iy, the last two as real and imaginary part."""
+class _CoshParts(NamedTuple):
+    """|w|^2 with |cosh z| = exp(|x|) |w| / 2, then cosh z / |cosh z| and tanh z as real and imaginary part."""
+
+    norm: Array
+    unit: tuple[Array, Array]
+    tanh: tuple[Array, Array]
+
+
+def _cosh_parts(x, y) -> _CoshParts:
+    """Modulus, phase and logarithmic derivative of cosh(x + iy), elementwise."""
     minus = -jnp.expm1(-2 * jnp.abs(x))  # 1 - q, exact for small |x|
     plus = 2 - minus
     q = 1 - minus
-    cos, sin = jnp.cos(y), jnp.sin(y)
+    sin, cos = sin_cos(y)
     norm = minus * minus + 4 * q * cos * cos  # |w|^2
     signed = jnp.sign(x) * minus
-    log_modulus = jnp.abs(x) - jnp.asarray(np.log(2), x.dtype) + jnp.log(norm) / 2
     inverse = jnp.where(norm > 0, jax.lax.rsqrt(norm), jnp.zeros_like(norm))  # at a zero of cosh the phase is free
-    return log_modulus, (plus * cos * inverse, signed * sin * inverse), (signed * plus / norm, 4 * q * sin * cos / norm)
+    unit = plus * cos * inverse, signed * sin * inverse
+    return _CoshParts(norm, unit, (signed * plus / norm, 4 * q * sin * cos / norm))
+
+
+def _log_modulus(x, norm):
+    """log|cosh z| = |x| - log 2 + log(|w|^2) / 2."""
+    return jnp.abs(x) - jnp.asarray(np.log(2), x.dtype) + jnp.log(norm) / 2
+
+
+def _log_of_product(x, norm):
+    """sum_m log|cosh z_m|, with one logarithm for a group of |w|^2.
+
+    |w|^2 lies between eps^2 (as near to a zero of cosh as rounding allows) and 4: a product of eight in float64, or
+    of two in float32, cannot leave the range of its type.
+    """
+    group = 8 if norm.dtype == jnp.float64 else 2
+    filler = jnp.ones(-len(norm) % group, norm.dtype)
+    products = jnp.prod(jnp.concatenate([norm, filler]).reshape(group, -1), axis=0)
+    return jnp.sum(jnp.abs(x)) - jnp.asarray(len(norm) * np.log(2), x.dtype) + jnp.sum(jnp.log(products)) / 2
 
 
 def _arg_of_product(real, imag):

@@ -34,6 +34,7 @@ def train(args: argparse.Namespace) -> int:
     if started and args.resume is None:
         raise ValueError(f"{folder} holds a run already: go on with --resume {folder}, or choose another --out")
     nl.enable_x64()
+    nl.use_cores()
     problem = Problem(settings)
     print(problem.text(), flush=True)
     history = nl.History()

@@ -10,9 +10,12 @@ from jax.extend import core
 from jaxtyping import Array, Complex, Float, Int8
 
 from nqs_lab.ansatz.base import AbstractAnsatz
+from nqs_lab.vmc.cores import core_count, spread
 
 CACHE_BYTES = 4 * 2**20
 """Bytes that the largest intermediate of one chunk may take: about the second-level cache of two cores."""
+CORE_CACHE_BYTES = 2**20
+"""The same where every core walks chunks of its own."""
 
 
 def map_chunks(function: Callable, chunk: int, *rows: Array):
@@ -24,18 +27,24 @@ def map_chunks(function: Callable, chunk: int, *rows: Array):
     if size <= chunk:
         return jax.vmap(function)(*rows)
     count = -(-size // chunk)
-
-    def split(array):
-        filler = jnp.broadcast_to(array[:1], (count * chunk - size, *array.shape[1:]))
-        return jnp.concatenate([array, filler]).reshape(count, chunk, *array.shape[1:])
-
-    out = jax.lax.map(lambda piece: jax.vmap(function)(*piece), tuple(split(array) for array in rows))
+    pieces = tuple(_fill_up(array, count * chunk).reshape(count, chunk, *array.shape[1:]) for array in rows)
+    out = jax.lax.map(lambda piece: jax.vmap(function)(*piece), pieces)
     return jax.tree.map(lambda leaf: leaf.reshape(count * chunk, *leaf.shape[2:])[:size], out)
 
 
+def _fill_up(array: Array, size: int) -> Array:
+    """The array with copies of its first row at the end, `size` rows in all."""
+    return jnp.concatenate([array, jnp.broadcast_to(array[:1], (size - len(array), *array.shape[1:]))])
+
+
 def log_amplitudes(model: AbstractAnsatz, sigma: Int8[Array, "S N"], chunk: int) -> Complex[Array, " S"]:
-    """log psi of S configurations, in complex128 whatever the precision of the network."""
-    return map_chunks(model, chunk, sigma).astype(jnp.complex128)
+    """log psi of S configurations, in complex128 whatever the precision of the network; shared among the cores."""
+    cores, size = core_count(), sigma.shape[0]
+    if cores == 1:
+        return map_chunks(model, chunk, sigma).astype(jnp.complex128)
+    arrays, static = eqx.partition(model, eqx.is_array)
+    share = spread(lambda a, rows: map_chunks(eqx.combine(a, static), chunk, rows), (False, True), rows_out=True)
+    return share(arrays, _fill_up(sigma, -(-size // cores) * cores))[:size].astype(jnp.complex128)
 
 
 def weighted_mean(weights: Float[Array, " S"], values: Complex[Array, " S"]) -> Complex[Array, ""]:
@@ -94,9 +103,13 @@ def _flops(equation) -> int:
     return 2 * out * math.prod(equation.invars[0].aval.shape[axis] for axis in contracted)
 
 
-def choose_chunk(model: AbstractAnsatz, *, backward: bool = False) -> int:
-    """Configurations per chunk, a power of two between 16 and 4,096, so that a chunk's work stays in cache."""
+def choose_chunk(model: AbstractAnsatz, *, backward: bool = False, cores: int = 1) -> int:
+    """Configurations per chunk, a power of two between 16 and 4,096, so that a chunk's work stays in cache.
+
+    `cores`: among how many the forward chunks are dealt out.
+    """
     work = count_work(model)
-    budget = CACHE_BYTES if not backward else 4 * CACHE_BYTES
+    forward = CACHE_BYTES if cores == 1 else CORE_CACHE_BYTES
+    budget = forward if not backward else 4 * CACHE_BYTES
     size = work.widest if not backward else work.stored
     return int(2 ** min(12, max(4, round(math.log2(budget / max(1, size))))))

@@ -17,6 +17,7 @@ from nqs_lab.ansatz.base import AbstractAnsatz, count_parameters
 from nqs_lab.spins.hamiltonian import Heisenberg
 from nqs_lab.vmc.batching import choose_chunk, weighted_mean
 from nqs_lab.vmc.callbacks import Callback, StepRecord, make_record
+from nqs_lab.vmc.cores import on_all_cores, settle, visible_cores
 from nqs_lab.vmc.estimate import Stats, statistics
 from nqs_lab.vmc.interrupt import deferred_interrupt
 from nqs_lab.vmc.plan import Plan, make_plan
@@ -117,9 +118,17 @@ class VMC(eqx.Module):
 
     def step(self, state: VMCState) -> tuple[VMCState, StepInfo]:
         """Sample, measure, update: pure. A non-finite step is not taken; only the random key and counters move on."""
-        model, (forward, _) = state.model, self.chunks(state.model)
-        samples = self.sampler.step(model, state.samples, chunk_size=forward)
-        e_loc = self.sampler.local_energy(model, self.ham, samples, chunk_size=forward)
+        return self.update(state, *self.draw(state.model, state.samples))
+
+    def draw(self, model: AbstractAnsatz, samples: Samples) -> tuple[Samples, Complex[Array, " S"]]:
+        """Next samples under the current parameters, and their local energies: the forward passes of a step."""
+        forward, _ = self.chunks(model)
+        samples = self.sampler.step(model, samples, chunk_size=forward)
+        return samples, self.sampler.local_energy(model, self.ham, samples, chunk_size=forward)
+
+    def update(self, state: VMCState, samples: Samples, e_loc: Complex[Array, " S"]) -> tuple[VMCState, StepInfo]:
+        """The step that these samples ask for."""
+        model = state.model
         energy = weighted_mean(samples.weight, e_loc)
         variance = jnp.sum(samples.weight * jnp.abs(e_loc - energy) ** 2)
         direction, previous, fallback, single = self._direction(state, samples, e_loc)
@@ -155,8 +164,9 @@ class VMC(eqx.Module):
 
     def chunks(self, model: AbstractAnsatz) -> tuple[int, int]:
         """Configurations per forward and per backward chunk."""
+        cores = 1 if self.sampler.exact else visible_cores()
         return (
-            self.chunk_size or choose_chunk(model),
+            self.chunk_size or choose_chunk(model, cores=cores),
             self.chunk_size_backward or choose_chunk(model, backward=True),
         )
 
@@ -180,14 +190,14 @@ def run(
         raise ValueError(f"n_steps must be >= 0, got {n_steps}.")
     n_samples = state.samples.sigma.shape[0]
     ordered = sorted(callbacks, key=lambda callback: callback.last)
-    interrupted = False
+    interrupted, state = False, settle(state)
     for callback in ordered:
         callback.on_start(vmc, state, n_steps, ordered)
     try:
         with deferred_interrupt() as pending:
             for _ in range(n_steps):
                 start = time.perf_counter()
-                state, info = _jitted_step(vmc, state)
+                state, info = _step(vmc, state)
                 record = make_record(jax.device_get(info), int(state.step), vmc.ham.n_sites, n_samples, start)
                 stop = [callback.on_step(record, state) for callback in ordered]
                 if int(state.rejected) >= MAX_REJECTED:
@@ -227,18 +237,28 @@ def measure(vmc: VMC, state: VMCState, *, n_draws: int = 16) -> Stats:
     return statistics(np.stack(values))
 
 
-@eqx.filter_jit
-def _jitted_step(vmc: VMC, state: VMCState) -> tuple[VMCState, StepInfo]:
-    """One compiled step; traced once for a given model, sampler and optimiser."""
-    return vmc.step(state)
+def _step(vmc: VMC, state: VMCState) -> tuple[VMCState, StepInfo]:
+    """`vmc.step`, compiled in two parts: the forward passes on all cores, the rest on one device."""
+    return _update(vmc, state, *_draw(vmc, state.model, state.samples))
 
 
-@eqx.filter_jit
 def _draw(vmc: VMC, model: AbstractAnsatz, samples: Samples) -> tuple[Samples, Complex[Array, " S"]]:
-    """Fresh samples at fixed parameters and their local energies."""
-    chunk, _ = vmc.chunks(model)
-    samples = vmc.sampler.step(model, samples, chunk_size=chunk)
-    return samples, vmc.sampler.local_energy(model, vmc.ham, samples, chunk_size=chunk)
+    """`vmc.draw`, compiled; a full summation has too few forward passes to be worth sharing."""
+    if vmc.sampler.exact:
+        return _compiled_draw(vmc, model, samples)
+    return on_all_cores(_compiled_draw, vmc, model, samples)
+
+
+@eqx.filter_jit
+def _compiled_draw(vmc: VMC, model: AbstractAnsatz, samples: Samples) -> tuple[Samples, Complex[Array, " S"]]:
+    """Traced once for a given model, sampler and number of cores."""
+    return vmc.draw(model, samples)
+
+
+@eqx.filter_jit
+def _update(vmc: VMC, state: VMCState, samples: Samples, e_loc: Complex[Array, " S"]) -> tuple[VMCState, StepInfo]:
+    """`vmc.update`; traced once for a given model, sampler and optimiser."""
+    return vmc.update(state, samples, e_loc)
 
 
 def _select(condition: Bool[Array, ""], new: VMCState, old: VMCState) -> VMCState:

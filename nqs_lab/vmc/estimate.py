@@ -9,6 +9,7 @@ from jaxtyping import Array, Complex, Float, Int8
 from nqs_lab.ansatz.base import AbstractAnsatz
 from nqs_lab.spins.hamiltonian import Heisenberg
 from nqs_lab.vmc.batching import choose_chunk
+from nqs_lab.vmc.cores import AXIS, core_count, spread
 
 
 def local_energy(
@@ -35,18 +36,28 @@ def local_energy(
     flippable = jax.vmap(ham.flippable)(sigma)  # antiparallel and of non-zero coupling
     (pairs,) = jnp.nonzero(flippable.ravel(), size=-(-total // chunk) * chunk, fill_value=total)
     count = -(-jnp.sum(flippable) // chunk)
-    half = 0.5 * ham.coupling.astype(jnp.complex128)
-
-    def add_chunk(index, energy):
-        pair = jax.lax.dynamic_slice_in_dim(pairs, index * chunk, chunk)
-        valid = pair < total
-        s, b = jnp.where(valid, pair // bonds, 0), jnp.where(valid, pair % bonds, 0)
-        moved = jax.vmap(model)(jax.vmap(ham.swap)(sigma[s], b)).astype(jnp.complex128)
-        ratio = jnp.exp(moved - log_psi[s])
-        return energy.at[s].add(jnp.where(valid, half[b] * ratio, jnp.zeros((), ratio.dtype)))
-
     diagonal = jax.vmap(ham.diagonal)(sigma).astype(jnp.complex128)
-    return jax.lax.fori_loop(0, count, add_chunk, diagonal)
+    cores = core_count()
+    arrays, static = eqx.partition(model, eqx.is_array)
+
+    def exchange(arrays, ham, sigma, log_psi, pairs, count):
+        first = jax.lax.axis_index(AXIS).astype(count.dtype) if cores > 1 else 0
+        half, here = 0.5 * ham.coupling.astype(jnp.complex128), eqx.combine(arrays, static)
+
+        def add_chunk(turn, energy):  # every core takes its turn: chunks first, first + cores, ...
+            pair = jax.lax.dynamic_slice_in_dim(pairs, (first + turn * cores) * chunk, chunk)
+            valid = pair < total
+            s, b = jnp.where(valid, pair // bonds, 0), jnp.where(valid, pair % bonds, 0)
+            moved = jax.vmap(here)(jax.vmap(ham.swap)(sigma[s], b)).astype(jnp.complex128)
+            ratio = jnp.exp(moved - log_psi[s])
+            return energy.at[s].add(jnp.where(valid, half[b] * ratio, jnp.zeros((), ratio.dtype)))
+
+        turns = (count - first + cores - 1) // cores
+        energy = jax.lax.fori_loop(0, turns, add_chunk, jnp.zeros(samples, jnp.complex128))
+        return jax.lax.psum(energy, AXIS) if cores > 1 else energy
+
+    shared = exchange if cores == 1 else spread(exchange, (False,) * 6, rows_out=False)
+    return diagonal + shared(arrays, ham, sigma, log_psi, pairs, count)
 
 
 class Stats(eqx.Module):

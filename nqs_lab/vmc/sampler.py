@@ -13,6 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from nqs_lab.ansatz.base import AbstractAnsatz
 from nqs_lab.spins.hamiltonian import Heisenberg
 from nqs_lab.vmc.batching import log_amplitudes
+from nqs_lab.vmc.cores import on_all_cores
 from nqs_lab.vmc.estimate import local_energy
 from nqs_lab.vmc.samples import AbstractSampler, Samples
 
@@ -98,7 +99,7 @@ class ExchangeSampler(AbstractSampler):
         weight = jnp.full((self.n_chains,), 1 / self.n_chains, jnp.float64)
         unknown = jnp.zeros((self.n_chains,), jnp.complex128)
         samples = Samples(sigma, unknown, weight, key, jnp.zeros((), jnp.float64))
-        return _sweep(self, model, samples, self.thermal_sweeps * self.sweep_size, chunk_size)
+        return on_all_cores(_sweep, self, model, samples, self.thermal_sweeps * self.sweep_size, chunk_size)
 
     def step(self, model: AbstractAnsatz, samples: Samples, *, chunk_size: int) -> Samples:
         """One sweep of every chain, after refreshing log psi (the parameters have moved)."""
