@@ -114,7 +114,7 @@ def step_table(rows: list[dict]) -> list[str]:
         "",
         "NetKet runs in chunks, of 1,024 where the row does not say. Where the row does not say how, it chose itself",
         "and took its kernel on the fly, without a stored Jacobian. Without chunks it was three times slower in an",
-        "earlier run. Compare with its best row. Ours shares the forward passes among the cores since `use_cores` is there.",
+        "earlier run. Compare with its best row. Ours shares the forward passes among the cores since `use_cores`.",
     ]
     measured = [r for r in rows if "work" in r["runs"][-1]]
     if measured:
