@@ -16,6 +16,7 @@ import pytest
 import nqs_lab
 
 nqs_lab.enable_x64()
+assert len(jax.devices()) == 1  # JAX starts here, with one device: no test can give another several by use_cores()
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -1,5 +1,7 @@
 """Local energies over the compact list of flippable bonds, and honest statistics of what they say."""
 
+from functools import partial
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -31,33 +33,37 @@ def local_energy(
     Reference: becca2017.
     """
     chunk = chunk_size or choose_chunk(model)
-    (samples, _), bonds = sigma.shape, ham.bonds.shape[0]
-    total = samples * bonds
+    total = sigma.shape[0] * ham.bonds.shape[0]
     flippable = jax.vmap(ham.flippable)(sigma)  # antiparallel and of non-zero coupling
     (pairs,) = jnp.nonzero(flippable.ravel(), size=-(-total // chunk) * chunk, fill_value=total)
     count = -(-jnp.sum(flippable) // chunk)
-    diagonal = jax.vmap(ham.diagonal)(sigma).astype(jnp.complex128)
-    cores = core_count()
     arrays, static = eqx.partition(model, eqx.is_array)
-
-    def exchange(arrays, ham, sigma, log_psi, pairs, count):
-        first = jax.lax.axis_index(AXIS).astype(count.dtype) if cores > 1 else 0
-        half, here = 0.5 * ham.coupling.astype(jnp.complex128), eqx.combine(arrays, static)
-
-        def add_chunk(turn, energy):  # every core takes its turn: chunks first, first + cores, ...
-            pair = jax.lax.dynamic_slice_in_dim(pairs, (first + turn * cores) * chunk, chunk)
-            valid = pair < total
-            s, b = jnp.where(valid, pair // bonds, 0), jnp.where(valid, pair % bonds, 0)
-            moved = jax.vmap(here)(jax.vmap(ham.swap)(sigma[s], b)).astype(jnp.complex128)
-            ratio = jnp.exp(moved - log_psi[s])
-            return energy.at[s].add(jnp.where(valid, half[b] * ratio, jnp.zeros((), ratio.dtype)))
-
-        turns = (count - first + cores - 1) // cores
-        energy = jax.lax.fori_loop(0, turns, add_chunk, jnp.zeros(samples, jnp.complex128))
-        return jax.lax.psum(energy, AXIS) if cores > 1 else energy
-
-    shared = exchange if cores == 1 else spread(exchange, (False,) * 6, rows_out=False)
+    exchange = partial(_exchange_energy, static, chunk, core_count())
+    shared = exchange if core_count() == 1 else spread(exchange, (False,) * 6, rows_out=False)
+    diagonal = jax.vmap(ham.diagonal)(sigma).astype(jnp.complex128)
     return diagonal + shared(arrays, ham, sigma, log_psi, pairs, count)
+
+
+def _exchange_energy(static, chunk, cores, arrays, ham, sigma, log_psi, pairs, count):
+    """sum over the listed (sample, bond) pairs of (J_b / 2) psi(P_b s) / psi(s), each core taking every cores-th chunk.
+
+    `pairs` number sample * B + bond, filled up with S * B; the first `count` chunks of them hold real ones.
+    """
+    first = jax.lax.axis_index(AXIS).astype(count.dtype) if cores > 1 else 0
+    half, model = 0.5 * ham.coupling.astype(jnp.complex128), eqx.combine(arrays, static)
+    (samples, _), bonds = sigma.shape, ham.bonds.shape[0]
+
+    def add_chunk(turn, energy):
+        pair = jax.lax.dynamic_slice_in_dim(pairs, (first + turn * cores) * chunk, chunk)
+        valid = pair < samples * bonds
+        s, b = jnp.where(valid, pair // bonds, 0), jnp.where(valid, pair % bonds, 0)
+        moved = jax.vmap(model)(jax.vmap(ham.swap)(sigma[s], b)).astype(jnp.complex128)
+        ratio = jnp.exp(moved - log_psi[s])
+        return energy.at[s].add(jnp.where(valid, half[b] * ratio, jnp.zeros((), ratio.dtype)))
+
+    turns = (count - first + cores - 1) // cores
+    energy = jax.lax.fori_loop(0, turns, add_chunk, jnp.zeros(samples, jnp.complex128))
+    return jax.lax.psum(energy, AXIS) if cores > 1 else energy
 
 
 class Stats(eqx.Module):
