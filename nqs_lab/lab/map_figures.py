@@ -39,6 +39,7 @@ def make_networks(lattice: Lattice, patch: int, *, seed: int = 6) -> dict[str, V
     Every number is then moved a little at random, biases too: with biases of zero a single-site token only knows
     whether two spins are equal. Raises ValueError as `ViT` does.
     """
+    dtype = jnp.result_type(float)
     return {
         kind: _moved(
             ViT(
@@ -49,6 +50,7 @@ def make_networks(lattice: Lattice, patch: int, *, seed: int = 6) -> dict[str, V
                 depth=2,
                 attention=kind,
                 head="layernorm",
+                dtype=dtype,
                 key=jax.random.key(seed),
             ),
             seed,
@@ -58,14 +60,14 @@ def make_networks(lattice: Lattice, patch: int, *, seed: int = 6) -> dict[str, V
 
 
 def _moved(model: ViT, seed: int) -> ViT:
-    """The network in JAX's widest floats, 0.2 times a unit normal added to every bias and scale."""
+    """The network with 0.2 times a unit normal added to every bias and scale; its matrices and tables stay."""
 
     def move(path, leaf):
-        if not eqx.is_inexact_array(leaf):
+        if not eqx.is_inexact_array(leaf) or leaf.ndim != 1:
             return leaf
         name = jax.tree_util.keystr(path)  # seeded by name: what two kinds share stays equal
         noise = np.random.default_rng([seed, zlib.crc32(name.encode())]).normal(size=leaf.shape)
-        return jnp.asarray(np.asarray(leaf) + 0.2 * noise * (leaf.ndim == 1), jnp.result_type(float))
+        return jnp.asarray(np.asarray(leaf) + 0.2 * noise, leaf.dtype)
 
     return jax.tree_util.tree_map_with_path(move, model)
 
