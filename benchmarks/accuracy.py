@@ -42,6 +42,9 @@ def child(side: int, seed: int, budget: float, steps: int) -> None:
     class Clock(nl.Callback):
         def on_step(self, record, state):
             times.append(time.perf_counter() - start)
+            if record.step % 20 == 0:
+                now = abs(record.energy / EXACT[side] - 1)
+                print(f"  step {record.step}: {times[-1]:.0f} s, relative error {now:.1e}", file=sys.stderr, flush=True)
             return times[-1] > budget
 
     state = nl.run(vmc, vmc.init(model, key=jax.random.key(seed)), steps, callbacks=[history, Clock()])
@@ -62,7 +65,7 @@ def run(side: int, seeds=SEEDS) -> list[dict]:
     rows = []
     for seed in seeds:
         command = [sys.executable, __file__, "--child", str(side), str(seed), str(budget), str(steps)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
         rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
         row = rows[-1]
         print(
