@@ -23,6 +23,15 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 SEED = 20240518
 
 
+@pytest.fixture(autouse=True)
+def quick_compilation(request):
+    """Most tests compile far longer than they compute: XLA is told not to optimise, unless they are marked."""
+    optimise = request.node.get_closest_marker("optimised") is not None
+    jax.config.update("jax_disable_most_optimizations", not optimise)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
 @pytest.fixture
 def key():
     """One typed PRNG key with the suite's fixed seed."""

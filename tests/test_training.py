@@ -6,6 +6,8 @@ import pytest
 
 import nqs_lab as nl
 
+pytestmark = pytest.mark.optimised
+
 E0 = 16 * -0.528620209462  # J2 = 0.5, see oracles.py
 SEEDS = (1, 2, 3)
 

@@ -4,10 +4,10 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from nqs_lab.ansatz.base import AbstractAnsatz
-from nqs_lab.ansatz.transformer import ViT, attention_maps
+from nqs_lab.ansatz.transformer import ViT, attention_maps, patch_tables
 from nqs_lab.vmc.samples import Samples
 
 
@@ -19,8 +19,38 @@ def attention_statistics(
     The mean of representatives is that of their orbits only after `relative_rows`. Raises ValueError if there is no ViT
     in the model.
     """
-    mean, square = _moments(_vit(model), samples)
+    mean, square = _moments(network(model), samples)
     return np.asarray(mean), np.sqrt(np.maximum(np.asarray(square) - np.asarray(mean) ** 2, 0.0))
+
+
+def relative_statistics(
+    model: AbstractAnsatz, samples: Samples
+) -> tuple[Float[np.ndarray, "depth h n"], Float[np.ndarray, "depth h n"]]:
+    """Mean and standard deviation of the weight at every displacement j - i, over configurations and receivers.
+
+    Exact over |psi|^2 where the samples are weighted representatives of the orbits of translations: those move receiver
+    and sender together. Entry `d` is the displacement that the network's own table numbers d.
+    Raises ValueError if there is no ViT in the model.
+    """
+    mean, square = _moments(network(model), samples)
+    displacement = patch_tables(network(model).lattice, network(model).patch)[1]
+    row, row_square = by_displacement(np.asarray(mean), displacement), by_displacement(np.asarray(square), displacement)
+    return row, np.sqrt(np.maximum(row_square - row**2, 0.0))
+
+
+def by_displacement(
+    maps: Float[np.ndarray, "depth h n n"], displacement: Int[np.ndarray, "n n"]
+) -> Float[np.ndarray, "depth h n"]:
+    """Average over receivers i of maps[..., i, j] at each displacement j - i; displacement[i, j] numbers i - j."""
+    sender = np.argsort(displacement.T, axis=1)  # sender[i, d]: the token at displacement d from receiver i
+    return np.take_along_axis(maps, np.broadcast_to(sender, maps.shape), axis=3).mean(axis=2)
+
+
+def circulant(
+    rows: Float[np.ndarray, "depth h n"], displacement: Int[np.ndarray, "n n"]
+) -> Float[np.ndarray, "depth h n n"]:
+    """The maps with the weight rows[..., d] at displacement d = j - i, the inverse of `by_displacement`."""
+    return rows[..., displacement.T]
 
 
 def relative_rows(maps: Float[np.ndarray, "depth h n n"], shape: tuple[int, int]) -> Float[np.ndarray, "depth h n"]:
@@ -53,11 +83,16 @@ def _moments(model: ViT, samples: Samples) -> tuple[Array, Array]:
     return jax.lax.fori_loop(0, samples.sigma.shape[0], add, (zero, zero))
 
 
-def _vit(model: AbstractAnsatz) -> ViT:
-    """The ViT inside wrappers that keep it in a field `ansatz`."""
+def network(model: AbstractAnsatz) -> ViT:
+    """The ViT inside wrappers that keep it in a field `ansatz`. Raises ValueError if there is none."""
     inner: object = model
     while not isinstance(inner, ViT):
         if not hasattr(inner, "ansatz"):
             raise ValueError(f"attention maps need a ViT (or a wrapper of one), got {type(model).__name__}.")
         inner = getattr(inner, "ansatz")  # noqa: B009
     return inner
+
+
+def with_network(model: AbstractAnsatz, new: ViT) -> AbstractAnsatz:
+    """The model with another ViT inside its wrappers."""
+    return eqx.tree_at(network, model, new)
