@@ -24,10 +24,14 @@ SEED = 20240518
 
 
 @pytest.fixture(autouse=True)
-def quick_compilation(request):
-    """Most tests compile far longer than they compute: XLA is told not to optimise, unless they are marked."""
+def quick_compilation(request, monkeypatch):
+    """Most tests compile far longer than they compute: XLA is told not to optimise, unless they are marked.
+
+    Child processes are told the same, or their numbers would differ from ours in the last bits.
+    """
     optimise = request.node.get_closest_marker("optimised") is not None
     jax.config.update("jax_disable_most_optimizations", not optimise)
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0" if optimise else "1")
     yield
     jax.config.update("jax_disable_most_optimizations", False)
 
