@@ -1,5 +1,6 @@
 """Local energies and statistics against exact sums and known distributions."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,8 +10,12 @@ from hypothesis import given, settings, strategies as st
 import nqs_lab as nl
 from nqs_lab.ansatz.classic import RBM, LogTable
 from nqs_lab.spins.exact import matrix
-from nqs_lab.vmc.batching import choose_chunk, count_work, log_amplitudes
-from nqs_lab.vmc.estimate import local_energy, statistics, with_error
+from nqs_lab.vmc import batching, estimate
+from nqs_lab.vmc.batching import choose_chunk, count_work
+from nqs_lab.vmc.estimate import statistics, with_error
+
+# Called op by op they would compile every operation apart, which takes most of the time of these tests.
+local_energy, log_amplitudes = eqx.filter_jit(estimate.local_energy), eqx.filter_jit(batching.log_amplitudes)
 
 
 def random_hamiltonian(n_sites, seed):
@@ -46,7 +51,7 @@ def test_zero_variance_of_an_eigenvector(key):
     model = LogTable(ground.basis, ground.state)
     sampler = nl.ExchangeSampler(ham, n_chains=64)
     samples = sampler.init(model, key=key, chunk_size=64)
-    e_loc = sampler.local_energy(model, ham, samples, chunk_size=64)
+    e_loc = eqx.filter_jit(sampler.local_energy)(model, ham, samples, chunk_size=64)
     np.testing.assert_allclose(e_loc, ground.energy, atol=1e-8)
 
 

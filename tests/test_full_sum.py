@@ -1,5 +1,6 @@
 """Full summation over orbit representatives against the whole basis and exact diagonalisation."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 import nqs_lab as nl
 from nqs_lab.ansatz.classic import RBM, Jastrow, LogTable
 from nqs_lab.spins.exact import matrix
-from nqs_lab.vmc.batching import log_amplitudes
+from nqs_lab.vmc import batching, estimate
+
+log_amplitudes, local_energy = eqx.filter_jit(batching.log_amplitudes), eqx.filter_jit(estimate.local_energy)
 
 
 def wild(model, key, scale=0.5):
@@ -71,7 +74,7 @@ def test_orbit_sum_equals_the_sum_over_the_basis(case, key):
     assert weight.sum() == pytest.approx(1, abs=1e-14)
     assert weight @ e_loc == pytest.approx(energy, abs=1e-10)
     assert weight @ np.abs(e_loc - weight @ e_loc) ** 2 == pytest.approx(variance, abs=1e-9)
-    direct = nl.vmc.estimate.local_energy(model, ham, samples.sigma, samples.log_psi, chunk_size=64)
+    direct = local_energy(model, ham, samples.sigma, samples.log_psi, chunk_size=64)
     np.testing.assert_allclose(e_loc, direct, atol=1e-9)
 
 
@@ -121,7 +124,7 @@ def test_a_table_with_zeros_has_no_nan_and_its_exact_energy(key):
     state[::3] = 0
     model = LogTable(basis, state)
     vmc = nl.VMC(ham, nl.ExactSampler(basis), nl.SR(1e-3), optax.sgd(0.01))
-    _, info = vmc.step(vmc.init(model, key=key))
+    _, info = eqx.filter_jit(vmc.step)(vmc.init(model, key=key))
     assert bool(info.finite)
     h = matrix(ham, basis)
     nonzero = state != 0  # <psi|H|psi> over the support: H psi elsewhere is weighted with psi = 0

@@ -16,6 +16,9 @@ from nqs_lab.spins.symmetry import Group
 from nqs_lab.vmc.batching import choose_chunk, log_amplitudes
 from nqs_lab.vmc.samples import AbstractSampler, Samples
 
+PROBE_CHUNK = 64
+"""Configurations at a time where the symmetry of an ansatz is measured."""
+
 
 class Connections(eqx.Module):
     """Where H takes the representatives: `target` (S, B) and the group `element` (S, B) that leads back to one."""
@@ -163,18 +166,14 @@ def measure_phases(
     """
     if group.n_elements == 1:
         return jnp.ones((1,), jnp.complex128)
-    arrays, static = eqx.partition(model, eqx.is_inexact_array)
-    leaves, structure = jax.tree.flatten(arrays)
-
-    def ratios(key):
-        keys = jax.random.split(key, len(leaves))
-        drawn = [jax.random.normal(k, leaf.shape, jnp.float64) for k, leaf in zip(keys, leaves, strict=True)]
-        wild = eqx.combine(jax.tree.unflatten(structure, drawn), static)
-        images = jax.vmap(group.apply)(probes)
-        log_psi = jax.lax.map(jax.vmap(wild), images).astype(jnp.complex128)
-        return jnp.exp(log_psi - jax.vmap(wild)(probes).astype(jnp.complex128)[:, None])
-
-    found = np.asarray(eqx.filter_jit(jax.vmap(ratios))(jax.random.split(key, 2))).reshape(-1, group.n_elements)
+    images = jax.vmap(group.apply)(probes).reshape(-1, group.n_sites)  # element 0 is the identity
+    ratios = []
+    for copy in jax.random.split(key, 2):
+        log_psi = np.asarray(_all_amplitudes(_randomised(model, copy), images, PROBE_CHUNK))
+        log_psi = log_psi.reshape(len(probes), group.n_elements)
+        with np.errstate(invalid="ignore"):  # zeros of the ansatz, which are left out below
+            ratios.append(np.exp(log_psi - log_psi[:, :1]))
+    found = np.concatenate(ratios)
     found = found[np.all(np.isfinite(found), axis=1)]
     spread = np.max(np.abs(found - found[:1])) if len(found) else np.inf
     if not spread < 1e-6 or not np.max(np.abs(np.abs(found) - 1)) < 1e-6:
@@ -185,6 +184,15 @@ def measure_phases(
             "nl.Symmetrized(ansatz, group)."
         )
     return jnp.asarray(found[0] / np.abs(found[0]))
+
+
+def _randomised(model: AbstractAnsatz, key: PRNGKeyArray) -> AbstractAnsatz:
+    """The ansatz with normally distributed parameters of order one, in float64."""
+    arrays, static = eqx.partition(model, eqx.is_inexact_array)
+    leaves, structure = jax.tree.flatten(arrays)
+    keys = jax.random.split(key, len(leaves))
+    drawn = [jax.random.normal(k, leaf.shape, jnp.float64) for k, leaf in zip(keys, leaves, strict=True)]
+    return eqx.combine(jax.tree.unflatten(structure, drawn), static)
 
 
 def _orbits(basis: SpinBasis, group: Group) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " D"]]:
