@@ -48,7 +48,7 @@ def _between(answer: Any, rng: np.random.Generator) -> str | None:
 
 def _two_levels(answer: Any, rng: np.random.Generator) -> str | None:
     """exact where there are only two states"""
-    h, v = _hermitian(rng, 2).real, rng.normal(size=2)  # pyright: ignore[reportAttributeAccessIssue]
+    h, v = np.real(_hermitian(rng, 2)), rng.normal(size=2)
     got, want = float(asked(answer, h, v / np.linalg.norm(v))), float(np.linalg.eigvalsh(h)[0])
     return f"a 2 x 2 matrix with lowest level {want:.6f}: yours {got:.6f}" if differs(got, want, 1e-8) else None
 

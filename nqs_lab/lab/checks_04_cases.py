@@ -3,6 +3,7 @@
 Slopes and distances come from finite steps of a random wave function, not from any formula of the lesson.
 """
 
+import tracemalloc
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,6 +107,19 @@ def random_system(rng: np.random.Generator, rows: int, count: int) -> tuple[np.n
     return rng.normal(size=(rows, count)), rng.normal(size=rows), float(10 ** rng.uniform(-2, 1))
 
 
+def peak_memory(answer: Any, *arguments: Any) -> float:
+    """The most memory, in MiB, that the reader's function holds at a time beyond what there was before."""
+    running = tracemalloc.is_tracing()
+    tracemalloc.start() if not running else tracemalloc.reset_peak()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        asked(answer, *arguments)
+        return (tracemalloc.get_traced_memory()[1] - before) / 2**20
+    finally:
+        if not running:
+            tracemalloc.stop()
+
+
 def same_step(answer: Any, rng: np.random.Generator, pauli: bool, doubled: bool) -> str | None:
     """Take the step in both conventions and compare."""
     x, eps, shift = random_system(rng, 12, 5)
@@ -120,8 +134,9 @@ def same_step(answer: Any, rng: np.random.Generator, pauli: bool, doubled: bool)
 
 
 def too_long(rng: np.random.Generator) -> tuple[np.ndarray, float, float]:
-    """A direction, a rate and a limit that the step exceeds."""
+    """A direction, a rate and a limit that the step exceeds; one component stands out, so that clipping turns it."""
     direction = rng.normal(size=int(rng.integers(3, 30)))
+    direction[rng.integers(len(direction))] = 10 * rng.choice([-1.0, 1.0])
     limit = float(rng.uniform(0.1, 0.5))
     return direction, float(rng.uniform(1.5, 40)) * limit / float(np.linalg.norm(direction)), limit
 
@@ -135,6 +150,12 @@ def random_bowl(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         return q @ np.diag(10 ** rng.uniform(-0.7, 0.7, count)) @ q.T
 
     return positive(), positive()
+
+
+def random_turn(rng: np.random.Generator, count: int) -> np.ndarray:
+    """A random change of parameters, neither symmetric nor close to singular."""
+    left, right = (np.linalg.qr(rng.normal(size=(count, count)))[0] for _ in range(2))
+    return left @ np.diag(10 ** rng.uniform(-0.5, 0.5, count)) @ right
 
 
 def settles_up_to(name: str, rate: float, motion: np.ndarray) -> str | None:

@@ -18,6 +18,7 @@ SHIFTS = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)
 UNITS = {"v1 and v2": 1.0, "v1 and 5 v2": 0.2, "v1 and v2 / 5": 5.0}
 LIMITS = {"no limit": np.inf, "0.2": 0.2, "0.05": 0.05}
 STEPS = 150
+GAP = "(E_best \u2212 E_exact)/N"
 _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 560px)"}, "style": {"description_width": "150px"}}
 
 
@@ -46,11 +47,18 @@ class LandscapeDashboard:
 
     # ------------------------------------------------------------------ what a reader or a test may call
 
-    def set(self, *, rate: float | None = None, time: float | None = None, diag_shift: float | None = None) -> None:
+    def set(
+        self,
+        *,
+        rate: float | int | None = None,
+        time: float | int | None = None,
+        diag_shift: float | int | None = None,
+    ) -> None:
         """Move the sliders to the nearest values they hold (ValueError for a value that is not positive)."""
-        for slider, value in ((self.rate, rate), (self.time, time), (self.shift, diag_shift)):
-            if value is not None:
-                slider.value = nearest(value, tuple(v for _, v in slider.options))
+        wanted = [(s, v) for s, v in ((self.rate, rate), (self.time, time), (self.shift, diag_shift)) if v is not None]
+        found = [nearest(value, tuple(v for _, v in slider.options)) for slider, value in wanted]
+        for (slider, _), value in zip(wanted, found, strict=True):  # all values are right, so all sliders may move
+            slider.value = value
 
     def paths(self) -> tuple[Path, Path]:
         """The paths of gradient descent and of SR for the settings shown."""
@@ -78,7 +86,8 @@ class LandscapeDashboard:
                 plots_04.path(found.points, axes[0, k], natural=natural, label=name)
                 axes[1, k].semilogy(*self._curve(found), color=_colour(natural), marker="", label=name)
             self._label(axes[1, k])
-            axes[1, k].legend(loc="lower right")
+        lines, names = axes[1, 0].get_legend_handles_labels()
+        fig.legend(lines, names, loc="outside lower center", ncols=3)
         return fig
 
     def close(self) -> None:
@@ -102,6 +111,9 @@ class LandscapeDashboard:
             plots_04.path(empty, map_ax, natural=natural, label=name)
             curve_ax.semilogy([np.nan], [np.nan], color=_colour(natural), marker="", linewidth=2, label=name)
         map_ax.legend(loc="lower right")
+        gap = (self.lowest - self.landscape.exact) / self.landscape.n_sites
+        side = curve_ax.get_yaxis_transform()  # x in shares of the axis
+        curve_ax.text(0.98, 1.3 * gap, GAP, transform=side, ha="right", va="bottom", fontsize=9)
         # The first line of the map is the star of the best state, that of the curves the exact energy.
         self._lines = list(map_ax.lines[1:3])
         self._curves = list(curve_ax.lines[1:3])
@@ -110,11 +122,7 @@ class LandscapeDashboard:
     def _label(self, ax: Any) -> None:
         """Axes of the curves, and how far above the exact energy the best state of the family lies."""
         gap = (self.lowest - self.landscape.exact) / self.landscape.n_sites
-        ax.axhline(gap, color="#444444", linestyle="--", linewidth=1, marker="")
-        ax.text(
-            0.98, gap, "(E_best \u2212 E_exact)/N", transform=ax.get_yaxis_transform(), ha="right", va="center",
-            zorder=1, fontsize=9, bbox={"color": "white", "pad": 1},
-        )  # fmt: skip
+        ax.axhline(gap, color="#444444", linestyle="--", linewidth=1, marker="", label=GAP)
         ax.set_yscale("log")
         ax.set(xlim=(0, self.steps), ylim=(1e-14, 1.0), xlabel="step", ylabel="(E \u2212 E_best) / N  (units of J1)")
 
@@ -174,7 +182,7 @@ class LandscapeDashboard:
 # ---------------------------------------------------------------------- pure pieces
 
 
-def nearest(value: float, options: tuple[float, ...]) -> float:
+def nearest(value: float | int, options: tuple[float, ...]) -> float:
     """The option nearest to a positive value on a logarithmic scale; ValueError for another value."""
     if not 0 < value < np.inf:
         raise ValueError(f"the sliders hold positive numbers from {options[0]:g} to {options[-1]:g}, got {value}")

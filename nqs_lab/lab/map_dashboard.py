@@ -77,12 +77,12 @@ class MapDashboard:
 
     def row(self, kind: str | None = None) -> np.ndarray:
         """The weights shown (or those of another kind), one per patch."""
-        return self._now[kind or self.kind.value].maps[self._where]  # pyright: ignore[reportArgumentType]
+        return self._now[kind or str(self.kind.value)].maps[self._where]
 
     def change(self, kind: str | None = None) -> np.ndarray:
         """What the last exchange changed in these weights."""
-        kind = kind or self.kind.value
-        return self._now[kind].maps[self._where] - self._before[kind].maps[self._where]  # pyright: ignore[reportArgumentType]
+        kind = kind or str(self.kind.value)
+        return self._now[kind].maps[self._where] - self._before[kind].maps[self._where]
 
     def amplitude_change(self, kind: str) -> float:
         """|psi_after / psi_before - 1| of the last exchange."""
@@ -113,7 +113,7 @@ class MapDashboard:
     @property
     def _where(self) -> tuple[int, int, int]:
         """Layer, head and query patch as indices."""
-        return int(self.layer.value) - 1, int(self.head.value) - 1, self._query  # pyright: ignore[reportArgumentType]
+        return int(str(self.layer.value)) - 1, int(str(self.head.value)) - 1, self._query
 
     def _pattern(self, name: str) -> np.ndarray:
         """A configuration with as many spins up as down."""

@@ -11,7 +11,9 @@ import matplotlib
 import numpy as np
 from jaxtyping import Array, Float, Int8
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Colormap, Normalize
+from matplotlib.patches import Rectangle
 
 from nqs_lab.ansatz import ViT, attention_maps
 from nqs_lab.lab.notebook import PALETTE, SIGNED_MAP, UNSIGNED_MAP, LabFigure, style
@@ -141,7 +143,8 @@ class MapArtists:
             for spin in (1, -1)
             for ink_of in ("black", "white")
         }
-        self.frame = ax.add_patch(matplotlib.patches.Rectangle((0, 0), patch, patch, fill=False, ec=MARK, lw=4))  # pyright: ignore[reportAttributeAccessIssue]
+        self.frame = Rectangle((0, 0), patch, patch, fill=False, ec=MARK, lw=4)
+        ax.add_patch(self.frame)
         self.marks = ax.plot([], [], "o", ms=19, mfc="none", mec=MARK, mew=2)[0]
         self.title = ax.text(0.5, 1.03, "", transform=ax.transAxes, ha="center", fontsize=10)
         ax.set_xticks(range(columns))
@@ -184,7 +187,7 @@ class MapArtists:
         for key, line in self.spins.items():
             chosen = [at for at, spin, colour in zip(self.sites, sigma, under, strict=True) if (spin, colour) == key]
             line.set_data([x for x, _ in chosen], [y for _, y in chosen])
-        self.frame.set_xy(self.corners[query])  # pyright: ignore[reportAttributeAccessIssue]
+        self.frame.set_xy(self.corners[query])
         self.marks.set_data([self.sites[s][0] for s in moved], [self.sites[s][1] for s in moved])
         self.title.set_text(title)
 
@@ -193,8 +196,7 @@ def add_scales(ax: Axes, entries: Mapping[str, tuple[Normalize, Colormap]], exte
     """A colour bar beside the axes for each named scale."""
     for name, (norm, cmap) in entries.items():
         low = "max" if norm.vmin == 0 else extend
-        mappable = matplotlib.cm.ScalarMappable(norm, cmap)  # pyright: ignore[reportAttributeAccessIssue]
-        ax.figure.colorbar(mappable, ax=ax, label=name, extend=low, shrink=0.85, pad=0.02, aspect=25)
+        ax.figure.colorbar(ScalarMappable(norm, cmap), ax=ax, label=name, extend=low, shrink=0.85, pad=0.02, aspect=25)
 
 
 def tables(

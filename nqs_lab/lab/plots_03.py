@@ -130,7 +130,8 @@ def walker(
     ax.axhline(exact, color="black", linestyle="--", linewidth=1.2, marker="", label="exact mean of this state")
     ax.set(xscale="log", xlabel="draws (proposed exchanges)", ylabel="$E_{loc}/N$  (units of J1, spins S)")
     ax.set(xlim=(0.9, 1.2 * len(values)), ylim=(exact - 0.06, exact + 0.07))
-    ax.legend(loc="upper right", ncols=2)
+    # Above the axes: inside there is no corner that dots and bands leave free.
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2)
     return ax
 
 

@@ -58,8 +58,9 @@ def step_circles(metric: Float[np.ndarray, "2 2"], at: Sequence[float], size: fl
     axes = size / np.sqrt(values)
     angle = float(np.degrees(np.arctan2(vectors[1, 0], vectors[0, 0])))
     radius = float(np.sqrt(axes.prod()))
-    ax.add_patch(Ellipse(tuple(at), 2 * axes[0], 2 * axes[1], angle=angle, fill=False, color=NATURAL, linewidth=1.8))  # pyright: ignore[reportArgumentType]
-    ax.add_patch(Ellipse(tuple(at), 2 * radius, 2 * radius, fill=False, color=GRADIENT, linewidth=1.8, linestyle="--"))  # pyright: ignore[reportArgumentType]
+    centre = (float(at[0]), float(at[1]))
+    ax.add_patch(Ellipse(centre, 2 * axes[0], 2 * axes[1], angle=angle, fill=False, color=NATURAL, linewidth=1.8))
+    ax.add_patch(Ellipse(centre, 2 * radius, 2 * radius, fill=False, color=GRADIENT, linewidth=1.8, linestyle="--"))
     return ax
 
 
@@ -86,15 +87,16 @@ def spectra(named: Mapping[str, Float[np.ndarray, " K"]], shifts: Sequence[float
 
 def shift_errors(shifts: Float[np.ndarray, " L"], named: Mapping[str, Float[np.ndarray, " L"]], ax: Axes) -> Axes:
     """Relative error of the direction against the shift, both logarithmic; a cross on top where the result is NaN."""
-    top = 10.0
+    top, bottom = 10.0, 10.0
     for k, (name, errors) in enumerate(named.items()):
         fine = np.isfinite(errors)
         shown = np.where(fine, np.clip(errors, 1e-17, top), np.nan)
+        bottom = min(bottom, *shown[fine])
         ax.loglog(shifts, shown, color=PALETTE[k], marker=MARKERS[k], label=name)
         if np.any(~fine):
             gone, mark = np.full((~fine).sum(), top), {"marker": "x", "markersize": 9, "markeredgewidth": 2}
             ax.plot(shifts[~fine], gone, linestyle="none", color=PALETTE[k], label=f"{name}: NaN", **mark)
-    ax.set(xlabel="diag_shift  (no unit)", ylabel="|x \u2212 x_exact| / |x_exact|", ylim=(1e-17, 60))
+    ax.set(xlabel="diag_shift  (no unit)", ylabel="|x \u2212 x_exact| / |x_exact|", ylim=(bottom / 1e3, 60))
     ax.legend(loc="lower left")
     return ax
 
@@ -104,19 +106,19 @@ def projection(ax: Axes) -> Axes:
     t = np.linspace(-1.5, 1.6, 80)
     ax.plot(t, -0.28 * t**2, color=PALETTE[6], linewidth=2.5, marker="")
     ax.text(-1.55, -0.95, "the family of states", fontsize=10, ha="left")
-    ax.plot([-1.6, 1.7], [0, 0], color="#777777", linewidth=1, linestyle="--", marker="")
-    ax.text(-1.6, 0.06, "tangent: moves the parameters can make", fontsize=9, color="#555555")
+    ax.plot([-1.9, 1.7], [0, 0], color="#777777", linewidth=1, linestyle="--", marker="")
+    ax.text(-1.9, 0.06, "tangent: what the parameters can do", fontsize=9, color="#555555")
     for tip, colour, text, spot in (
-        ((1.1, 0.95), PALETTE[1], "imaginary time\n$-(H-E)\\psi\\,d\\tau$", (0.33, 0.83)),
-        ((1.1, 0.0), PALETTE[0], "SR, its shadow", (0.62, -0.16)),
+        ((1.1, 0.95), PALETTE[1], "imaginary time\n$-(H-E)\\psi\\,d\\tau$", (0.3, 0.83)),
+        ((1.1, 0.0), PALETTE[0], "SR, its shadow", (0.62, 0.1)),
     ):
         ax.annotate("", tip, (0, 0), arrowprops={"arrowstyle": "-|>", "color": colour, "linewidth": 2.5})
         ax.text(*spot, text, color=colour, fontsize=10, ha="center", va="center")
     ax.plot([1.1, 1.1], [0, 0.95], color=PALETTE[3], linewidth=1.5, linestyle=":", marker="")
     ax.text(1.15, 0.5, "what the family\ncannot follow", color=PALETTE[3], fontsize=9, va="center")
     ax.plot(0, 0, marker="o", markersize=9, color="black")
-    ax.text(-0.08, -0.17, "$\\psi(v)$", fontsize=11, ha="right")
-    ax.set(xlim=(-1.75, 2.0), ylim=(-1.05, 1.15))
+    ax.text(0.0, -0.2, "$\\psi(v)$", fontsize=11, ha="center")
+    ax.set(xlim=(-2.0, 2.0), ylim=(-1.05, 1.15))
     ax.set_aspect("equal")
     ax.axis("off")
     return ax

@@ -68,11 +68,13 @@ class WalkerDashboard:
             spots = draws * 1.15 ** np.arange(1, walks.mean.shape[1] + 1)
             errors = dict(linestyle="none", capsize=2, markersize=3)
             ax.errorbar(spots, walks.mean[k] / N_SITES, walks.binned[k] / N_SITES, color=PALETTE[0], **errors)
-            ax.axhline(self.ground / N_SITES, color=PALETTE[2], linestyle="--", linewidth=1.2, marker="")
-            ax.axhline(walks.state.energy / N_SITES, color=PALETTE[1], linestyle=":", linewidth=1.2, marker="")
+            line: dict[str, Any] = {"linewidth": 1.2, "marker": ""}
+            ax.axhline(self.ground / N_SITES, color=PALETTE[2], linestyle="--", label="ground state", **line)
+            ax.axhline(walks.state.energy / N_SITES, color=PALETTE[1], linestyle=":", label="this state", **line)
             ax.set(xscale="log", title=walks.state.name, xlabel="draws", ylim=(-0.62, -0.22))
             ax.title.set_fontsize(9)
         axes[0, 0].set_ylabel("running mean of $E_{loc}/N$  (J1, spins S)")
+        axes[0, 0].legend(loc="upper left", fontsize=8, title="exact energy of", title_fontsize=8)
         return fig
 
     def close(self) -> None:
@@ -87,7 +89,7 @@ class WalkerDashboard:
 
     def _draw_panels(self, walks: Walks) -> None:
         """The background, once, and the artists that move."""
-        self.figure, axes = panels(1, 3, size=(10.4, 3.7))
+        self.figure, axes = panels(1, 3, size=(10.4, 4.1))
         self._map_ax, mean_ax, error_ax = axes[0]
         configuration(self.configurations[walks.positions[0, 0]].reshape(4, 4), self._map_ax)
         self._map_ax.set_title("the walker's configuration")
@@ -100,7 +102,8 @@ class WalkerDashboard:
         longest = int(walks.draws[-1])
         mean_ax.set(xscale="log", xlim=(1, 1.6 * longest), ylim=(-0.66, -0.22), title="mean over the draws so far")
         mean_ax.set(xlabel="draws (proposed exchanges)", ylabel="$E/N$  (units of J1, spins S)")
-        mean_ax.legend(loc="upper left", ncols=2, fontsize=8)
+        # Below the axes: the curves of the four states leave no corner free.
+        mean_ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=8, columnspacing=1.0)
         names = ("naive error", "binned error", "true distance")
         looks = ((PALETTE[1], "s", "-"), ("black", "o", "-"), (PALETTE[0], "x", ":"))
         self._errors = [
@@ -109,14 +112,14 @@ class WalkerDashboard:
         ]
         error_ax.set(xscale="log", yscale="log", xlim=(10, 1.6 * longest), ylim=(FLOOR, 0.2), title="its error bars")
         error_ax.set(xlabel="draws (proposed exchanges)", ylabel="error of $E/N$  (units of J1, spins S)")
-        error_ax.legend(loc="lower left", fontsize=8)
+        error_ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=3, fontsize=8, columnspacing=1.0)
         lines = [self._curve, self._naive, self._binned, self._own, *self._errors]
         self.picture = Picture(self.figure, [self._map_ax.images[0], *self._map_ax.texts, *lines], width=1040)
 
     def _show(self, *_: Any) -> None:
         """Put the chosen numbers into the picture and into words."""
         with self.lock:
-            walks, n, w = self.walks[str(self.state.value)], int(self.draws.value), int(self.walker.value) - 1  # pyright: ignore[reportArgumentType]
+            walks, n, w = self.walks[str(self.state.value)], int(str(self.draws.value)), int(str(self.walker.value)) - 1
             k = self._place(walks, n)
             set_configuration(self._map_ax, self.configurations[walks.positions[n, w]].reshape(4, 4))
             self._curve.set_data(*_running_mean(walks, w, n))
