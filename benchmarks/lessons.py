@@ -28,7 +28,8 @@ LIMITS = {"full": 180, "fast": 20}
 HEAD = """# Status of the lessons
 
 Written by `python -m benchmarks.lessons`: every notebook run from top to bottom by itself, in full and in fast mode,
-in a fresh kernel. Seconds of wall time, kernel start and compilation included; allowed are {full} (full) and {fast} (fast).
+in a fresh kernel. Seconds of wall time, kernel start and compilation included; allowed are {full} (full) and {fast}
+(fast).
 
 | notebook | full (s) | fast (s) | figures | measured |
 |---|---|---|---|---|

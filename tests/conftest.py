@@ -36,6 +36,13 @@ def quick_compilation(request, monkeypatch):
     jax.config.update("jax_disable_most_optimizations", False)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs():
+    """Compiled programs are kept for one file only: those of the whole suite would take 5 GB in each process."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def key():
     """One typed PRNG key with the suite's fixed seed."""
