@@ -309,7 +309,7 @@ def test_an_interrupted_write_leaves_the_old_index(tmp_path, monkeypatch):
     def fail(source, target):
         raise OSError("the disk is full")
 
-    monkeypatch.setattr("nqs_lab.lab.comparison.shelf.os.replace", fail)
+    monkeypatch.setattr("nqs_lab.lab.shelf.os.replace", fail)
     with pytest.raises(OSError, match="full"):
         shelf.add(replace(SETTING, seed=23), made_up(-2.0))
     assert [row.setting.seed for row in Shelf(tmp_path, command="").rows] == [11]

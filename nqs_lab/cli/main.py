@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nqs-lab {nqs_lab.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
-    for add in (_doctor, _demo, _train, _lab, _notebooks, _cite):
+    for add in (_doctor, _demo, _train, _lab, _notebooks, _reproduce, _cite):
         add(commands)
     return parser
 
@@ -143,6 +143,22 @@ def _notebooks(commands) -> None:
     )  # fmt: skip
     command.add_argument("--copy", type=Path, default=None, metavar="DIR", help="copy the lessons to this folder")
     command.add_argument("--force", action="store_true", help="overwrite lessons that are already there")
+
+
+def _reproduce(commands) -> None:
+    """nqs-lab reproduce."""
+    command = _command(
+        commands, "reproduce", "reproduce:reproduce", "rebuild a shipped result and compare it",
+        "The lessons show some results that take longer than a reader should wait. Rebuild one of them in a folder\n"
+        "of yours and see whether it agrees with the shipped copy, within the stated error. Without a name: the list,\n"
+        "with the minutes each takes on two cores. Of a result that consists of runs, Ctrl-C keeps the finished ones.\n"
+        "Exit code 0 if it agrees, 1 if not.",
+        "nqs-lab reproduce j2-scan\n"
+        "  nqs-lab reproduce comparison-grid --only factored j2_0.5 seed11",
+    )  # fmt: skip
+    command.add_argument("name", nargs="?", default=None, help="the result, as the list names it")
+    command.add_argument("--only", nargs="+", default=[], metavar="WORD", help="runs whose names hold all these words")
+    command.add_argument("--out", type=Path, default=Path("reproduced"), metavar="DIR", help="default: reproduced")
 
 
 def _cite(commands) -> None:

@@ -12,19 +12,12 @@ from typing import Any
 
 import nqs_lab as nl
 from nqs_lab.cli.main import INTERRUPTED
+from nqs_lab.spins.known import SIX_BY_SIX as SIX_BY_SIX, known_energy
 from nqs_lab.store import provenance
 
 SETTINGS, CHECKPOINT, HISTORY, RESULT = "settings.json", "checkpoint.npz", "history.csv", "result.json"
 FULL_SUM_UP_TO, EXACT_UP_TO = 16, 20  # sites: summation over all configurations, and exact answers, in seconds
 RATE, DIAG_SHIFT, CHAINS = 0.1, 1e-3, 1024
-# Exact energies per site of the 6x6 torus, too large to solve here (from the varbench collection, wu2024vscore).
-SIX_BY_SIX = {
-    0.0: -0.678872149981,
-    0.4: -0.529745005750,
-    0.5: -0.503809653891,
-    0.6: -0.493238593526,
-    1.0: -0.714360432743,
-}
 
 
 def train(args: argparse.Namespace) -> int:
@@ -143,9 +136,7 @@ def _reference(lattice: nl.Lattice, ham: nl.Heisenberg, settings: dict[str, Any]
     """The exact total energy, if it is quick or known."""
     if lattice.n_sites <= EXACT_UP_TO:
         return nl.ground_state(ham, nl.SpinBasis(lattice)).energy
-    if lattice.shape == (6, 6) and settings["j2"] in SIX_BY_SIX:
-        return 36 * SIX_BY_SIX[settings["j2"]]
-    return None
+    return known_energy(lattice, settings["j2"])
 
 
 def _positive(name: str, value: int) -> int:

@@ -53,6 +53,20 @@ def circulant(
     return rows[..., displacement.T]
 
 
+def input_dependence(
+    mean: Float[np.ndarray, "depth h n"], deviation: Float[np.ndarray, "depth h n"]
+) -> Float[np.ndarray, "depth h"]:
+    """How much the weights depend on the input, measured by how much they depend on the position, per block and head.
+
+    R = sqrt(sum_d deviation_d^2 / sum_d (mean_d - average)^2) over the displacements d; infinite where positions do
+    not matter at all, 0 for weights that never change.
+    """
+    positions = np.sum((mean - mean.mean(axis=-1, keepdims=True)) ** 2, axis=-1)
+    inputs = np.sum(deviation**2, axis=-1)
+    ratio = np.divide(inputs, positions, out=np.full_like(inputs, np.inf), where=positions > 0)
+    return np.sqrt(np.where((inputs == 0) & (positions == 0), 0.0, ratio))
+
+
 def relative_rows(maps: Float[np.ndarray, "depth h n n"], shape: tuple[int, int]) -> Float[np.ndarray, "depth h n"]:
     """Average over receivers of the weight at displacement j - i; entry x + nx * y is the displacement (x, y).
 

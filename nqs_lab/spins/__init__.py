@@ -3,6 +3,7 @@
 from nqs_lab.spins.basis import SpinBasis as SpinBasis
 from nqs_lab.spins.exact import GroundState as GroundState, ground_state as ground_state, spectrum as spectrum
 from nqs_lab.spins.hamiltonian import Heisenberg as Heisenberg, j1j2 as j1j2, shastry_sutherland as shastry_sutherland
+from nqs_lab.spins.known import bethe_energy as bethe_energy, known_energy as known_energy
 from nqs_lab.spins.lattice import (
     Lattice as Lattice,
     chain as chain,

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,29 +19,35 @@ from nqs_lab.vmc.driver import VMC, VMCState
 class Checkpoint(Callback):
     """Write the state, and what the other callbacks of the run collected, every `every` steps and at the end.
 
+    With `seconds` also after the first step that ends so long after the last writing: then a kill loses little time,
+    however slow a step is.
+
     The file at `path` is always complete (see `nqs_lab.store.save`). A write that fails (full disk, read-only folder)
     is a RuntimeWarning, not the end of the run. `resume` reads it back.
-    Raises ValueError for every < 1.
+    Raises ValueError for every < 1 or seconds <= 0.
     """
 
     last = True
 
-    def __init__(self, path: str | os.PathLike, *, every: int = 50):
+    def __init__(self, path: str | os.PathLike, *, every: int = 50, seconds: float | int | None = None):
         if every < 1:
             raise ValueError(f"every must be a number of steps >= 1, got {every}.")
-        self.path, self.every = Path(path), every
+        if seconds is not None and not seconds > 0:
+            raise ValueError(f"seconds must be positive or None, got {seconds}.")
+        self.path, self.every, self.seconds = Path(path), every, seconds
         self._vmc: Any = None
         self._others: Sequence[Callback] = ()
-        self._written = -1
+        self._written, self._last = -1, time.monotonic()
 
     def on_start(self, vmc: Any, state: Any, n_steps: int, callbacks: Sequence[Callback]) -> None:
         """Remember whose state to keep."""
-        self._vmc, self._written = vmc, -1
+        self._vmc, self._written, self._last = vmc, -1, time.monotonic()
         self._others = _collectors(callbacks)
 
     def on_step(self, record: StepRecord, state: Any) -> None:
         """Write when it is time."""
-        if record.step % self.every == 0:
+        due = self.seconds is not None and time.monotonic() - self._last >= self.seconds
+        if due or record.step % self.every == 0:
             self._write(state)
 
     def on_end(self, state: Any) -> None:
@@ -50,6 +57,7 @@ class Checkpoint(Callback):
 
     def _write(self, state: Any) -> None:
         """One atomic file; a failure is reported and the run goes on."""
+        self._last = time.monotonic()
         collected = [callback.save_state() for callback in self._others]
         shapes = [{name: [list(a.shape), str(a.dtype)] for name, a in saved.items()} for saved in collected]
         kinds = [type(callback).__name__ for callback in self._others]

@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import equinox as eqx
@@ -230,11 +230,19 @@ def measure(vmc: VMC, state: VMCState, *, n_draws: int = 16) -> Stats:
         energy = weighted_mean(samples.weight, e_loc)
         variance = jnp.sum(samples.weight * jnp.abs(e_loc - energy) ** 2)
         return Stats(complex(energy), 0.0, float(variance), float("nan"), float("nan"), e_loc.size)
-    values = []
-    for _ in range(n_draws):
-        samples, e_loc = _draw(vmc, state.model, samples)
-        values.append(np.asarray(e_loc))
-    return statistics(np.stack(values))
+    return statistics(np.stack([np.asarray(e_loc) for _, e_loc in draws(vmc, state.model, samples, n_draws)]))
+
+
+def draws(
+    vmc: VMC, model: AbstractAnsatz, samples: Samples, count: int
+) -> Iterator[tuple[Samples, Complex[Array, " S"]]]:
+    """`count` times the next samples at fixed parameters, each with its local energies: what `measure` averages.
+
+    Markov chains go on from `samples`, one sweep a draw, on all cores; the random numbers come from its key.
+    """
+    for _ in range(count):
+        samples, e_loc = _draw(vmc, model, samples)
+        yield samples, e_loc
 
 
 def _step(vmc: VMC, state: VMCState) -> tuple[VMCState, StepInfo]:

@@ -31,13 +31,14 @@ def variants(vit: ViT, rows: Float[np.ndarray, "depth h n"]) -> dict[str, ViT]:
 
     "mean": by the mean over |psi|^2, `rows` (weight at each displacement). Its controls: "uniform", the average of each
     row at every displacement (if that costs nothing either, freezing proves nothing); "displaced", the mean weights one
-    site further along x; "layer 1", "layer 2", ...: the mean in one block only.
+    token further along x; "layer 1", "layer 2", ...: the mean in one block only.
     """
     displacement = patch_tables(vit.lattice, vit.patch)[1]
+    step = vit.lattice.site(1, 0) if vit.patch == 1 else 1  # the displacement by one token along x
     maps = {
         "mean": rows,
         "uniform": np.broadcast_to(rows.mean(axis=-1, keepdims=True), rows.shape),
-        "displaced": rows[..., displacement[:, vit.lattice.site(1, 0)]],
+        "displaced": rows[..., displacement[:, step]],
     }
     frozen = {name: freeze(vit, jnp.asarray(circulant(r, displacement))) for name, r in maps.items()}
     for layer, mean in enumerate(circulant(rows, displacement)):

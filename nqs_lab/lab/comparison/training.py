@@ -2,68 +2,22 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
-from jax.flatten_util import ravel_pytree
 from jaxtyping import Complex, Float
 
 import nqs_lab as nl
 from nqs_lab.ansatz.base import AbstractAnsatz
 from nqs_lab.lab.comparison.freezing import freeze_test
 from nqs_lab.lab.comparison.setting import Problem, Setting, make_model, make_vmc, problem
-from nqs_lab.lab.maps import relative_statistics
+from nqs_lab.lab.recorder import MapRecorder as MapRecorder
+from nqs_lab.lab.shelf import Outcome as Outcome
+from nqs_lab.lab.weights import flat_weights, with_flat_weights
 from nqs_lab.spins.observables import correlations, fidelity
-from nqs_lab.vmc.samples import AbstractSampler, Samples
 
 SNAPSHOTS = (0, 2, 5, 10, 20, 30, 45, 60, 80, 100)
 """Steps after which the attention maps are looked at; the last step of a run is always added."""
-
-
-class Outcome(NamedTuple):
-    """A finished run: plain numbers, arrays, and the trained model itself."""
-
-    numbers: dict[str, Any]
-    arrays: dict[str, np.ndarray]
-    model: AbstractAnsatz
-
-
-class MapRecorder(nl.Callback):
-    """Collects the attention maps along a run, over |psi|^2 and over all configurations alike."""
-
-    def __init__(self, steps: Sequence[int]):
-        self.steps = set(steps)
-        self.taken: list[int] = []
-        self.maps: list[tuple[np.ndarray, ...]] = []
-
-    def on_start(self, vmc: Any, state: Any, n_steps: int, callbacks: Sequence[nl.Callback]) -> None:
-        """The first look, before any step."""
-        del n_steps, callbacks
-        self.vmc = vmc
-        self._look(state)
-
-    def on_step(self, record: Any, state: Any) -> None:
-        """A look after each of the chosen steps."""
-        self._look(state)
-
-    def _look(self, state: nl.VMCState) -> None:
-        """Mean and deviation of the weights of the current network."""
-        step = int(state.step)
-        if step not in self.steps or step in self.taken:
-            return
-        # A state carries the amplitudes that its last step started from: weigh them anew.
-        samples = _weigh(self.vmc.sampler, state.model, state.samples, self.vmc.chunks(state.model)[0])
-        everywhere = eqx.tree_at(lambda s: s.weight, samples, self.vmc.sampler.orbit_size / self.vmc.sampler.n_states)
-        self.taken.append(step)
-        self.maps.append((*relative_statistics(state.model, samples), *relative_statistics(state.model, everywhere)))
-
-    def arrays(self) -> dict[str, np.ndarray]:
-        """Maps by look, block, head and displacement; "_random": over all configurations with equal weight."""
-        names = ("map_mean", "map_deviation", "map_mean_random", "map_deviation_random")
-        taken = {name: np.stack([look[k] for look in self.maps]) for k, name in enumerate(names)}
-        return {"map_steps": np.array(self.taken)} | {name: maps.astype(np.float32) for name, maps in taken.items()}
 
 
 def train(setting: Setting, *, look: bool = True, callbacks: Sequence[nl.Callback] = ()) -> Outcome:
@@ -94,7 +48,7 @@ def train(setting: Setting, *, look: bool = True, callbacks: Sequence[nl.Callbac
     if look:
         arrays |= recorder.arrays()
         arrays["correlations"] = correlations(psi, magnet.basis)
-        arrays["weights"] = np.asarray(ravel_pytree(eqx.filter(state.model, eqx.is_inexact_array))[0])
+        arrays["weights"] = flat_weights(state.model)
         losses = freeze_test(state.model, recorder.maps[-1][0], magnet)
         numbers["freeze"] = {name: loss._asdict() for name, loss in losses.items()}
     return Outcome(numbers, arrays, state.model)
@@ -113,15 +67,4 @@ def sign_accuracy(psi: Complex[np.ndarray, " D"], magnet: Problem) -> float:
 
 def with_weights(setting: Setting, weights: Float[np.ndarray, " P"]) -> AbstractAnsatz:
     """The trained model of a setting from its stored weights. Raises ValueError if their number does not fit."""
-    model = make_model(setting)
-    params, rest = eqx.partition(model, eqx.is_inexact_array)
-    flat, unravel = ravel_pytree(params)
-    if flat.shape != weights.shape:
-        raise ValueError(f"{setting.name} has {flat.size} parameters, got {weights.size} weights.")
-    return eqx.combine(unravel(jax.numpy.asarray(weights, flat.dtype)), rest)
-
-
-@eqx.filter_jit
-def _weigh(sampler: AbstractSampler, model: AbstractAnsatz, samples: Samples, chunk_size: int) -> Samples:
-    """The samples under the current network, compiled."""
-    return sampler.step(model, samples, chunk_size=chunk_size)
+    return with_flat_weights(make_model(setting), weights, setting.name)
