@@ -10,7 +10,7 @@ from nqs_lab.cli.main import main
 from nqs_lab.lab import results, shipped
 from nqs_lab.lab.comparison.setting import Setting
 from nqs_lab.lab.comparison.shelf import Shelf
-from nqs_lab.lab.reproduce import DATA, Report, compare_json, compare_shelves
+from nqs_lab.lab.reproduce import DATA, Report, compare_json, compare_runs, shelf_values
 from nqs_lab.lab.shelf import Outcome
 from nqs_lab.spins import square
 
@@ -51,6 +51,10 @@ def shelf_of(folder, errors, energies):
     for seed, error in errors.items():
         place.add(replace(SETTING, seed=seed), Outcome({"relative_error": error}, {"energy": energies}, None))
     return place
+
+
+def compare_shelves(old, new):
+    return compare_runs(shelf_values(old), shelf_values(new))
 
 
 def test_a_run_may_differ_by_what_the_seeds_differ(tmp_path):

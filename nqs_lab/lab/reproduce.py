@@ -1,7 +1,8 @@
 """Shipped results by name: rebuild one beside the shipped copy, compare the numbers, and say whether they agree."""
 
+import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,58 +70,71 @@ def compare_json(shipped: Path, rebuilt: Path, *, tolerance: float | int) -> Rep
     return Report(agrees, len(left), tuple(lines))
 
 
-def compare_shelves(shipped: Shelf[Any], rebuilt: Shelf[Any], *, margin: float | int = 0.3) -> Report:
-    """Every rebuilt run against the shipped run of the same setting.
+class RunValue(NamedTuple):
+    """What is compared of a run: log10 of its error, its case (all runs of a case differ by the seed), the standard
+    error of that log10 where it was sampled, and the first energies of its learning curve where they were kept."""
 
-    The first START energies agree to 1e-5 (relative). The final log10 of the relative error agrees within the spread of
-    the shipped seeds of that case (largest minus smallest), at least `margin`; a sampled energy within 4 sigma more.
+    case: Hashable
+    log_error: float
+    noise: float = 0.0
+    start: np.ndarray | None = None
+
+
+def compare_runs(
+    shipped: Mapping[str, RunValue], rebuilt: Mapping[str, RunValue], *, margin: float | int = 0.3
+) -> Report:
+    """Every rebuilt run against the shipped run of the same name.
+
+    The first START energies agree to 1e-5 (relative). The final log10 of the error agrees within the spread of the
+    shipped seeds of that case (largest minus smallest), at least `margin`; a sampled one within 4 standard errors more.
     Raises ValueError if nothing was rebuilt.
     """
-    if not rebuilt.rows:
-        raise ValueError(f"no run was rebuilt in {rebuilt.folder.name}; name one with --only")
+    if not rebuilt:
+        raise ValueError("no run was rebuilt; name one with --only")
     lines, agrees, count = [], True, 0
-    for row in rebuilt.rows:
-        old = shipped.find(row.setting)
-        if old is None:
-            lines.append(f"{row.setting.name}: this setting is not on the shipped shelf")
+    for name, new in rebuilt.items():
+        old = shipped.get(name)
+        if old is None or old.case != new.case:
+            lines.append(f"{name}: this setting was not shipped")
             agrees = False
             continue
-        start = _start_difference(shipped, old, rebuilt, row)
-        allowed = max(margin, _seed_spread(shipped, old)) + _noise(old, row)
-        final = abs(_log_error(row) - _log_error(old))
-        fine = final <= allowed and not start > 1e-5
-        agrees, count = agrees and fine, count + 1 + START
+        start = _start_difference(old, new)
+        same_case = [run.log_error for run in shipped.values() if run.case == old.case]
+        allowed = max(margin, max(same_case) - min(same_case)) + 4 * float(np.hypot(old.noise, new.noise))
+        fine = abs(new.log_error - old.log_error) <= allowed and not start > 1e-5
+        agrees, count = agrees and fine, count + 1
         early = "" if np.isnan(start) else f"first steps {start:.0e} (allowed 1e-05), "
-        text = f"{early}log10 of the relative error {_log_error(row):.2f}, shipped {_log_error(old):.2f}"
-        lines.append(f"{row.setting.name}: {text}, allowed difference {allowed:.2f}{'' if fine else '  <- differs'}")
+        text = f"{early}log10 of the error {new.log_error:.2f}, shipped {old.log_error:.2f}"
+        lines.append(f"{name}: {text}, allowed difference {allowed:.2f}{'' if fine else '  <- differs'}")
     return Report(agrees, count, tuple(lines))
 
 
-def _start_difference(shipped: Shelf[Any], old: Row[Any], rebuilt: Shelf[Any], new: Row[Any]) -> float:
+def shelf_values(shelf: Shelf[Any], log_error: Callable[[Row[Any]], float] | None = None) -> dict[str, RunValue]:
+    """The runs of a shelf as values; `log_error` reads log10 of a row's error (default: relative error of energy)."""
+    found = {}
+    for row in shelf.rows:
+        case = tuple((k, v) for k, v in sorted(row.setting.as_dict().items()) if k != "seed")
+        try:
+            start = shelf.arrays(row)["energy"][:START]
+        except (FileNotFoundError, KeyError):
+            start = None
+        value = float(np.log10(row["relative_error"])) if log_error is None else log_error(row)
+        noise = row.numbers.get("relative_error_error", 0.0)
+        noise = noise / (row["relative_error"] * np.log(10)) if noise else 0.0
+        found[f"{row.setting.name} ({_digest(case)})"] = RunValue(case, value, float(noise), start)
+    return found
+
+
+def _digest(case: Hashable) -> str:
+    """A few letters that tell settings of one name apart."""
+    return hashlib.sha256(repr(case).encode()).hexdigest()[:6]
+
+
+def _start_difference(old: RunValue, new: RunValue) -> float:
     """Largest relative difference of the first energies; NaN where no learning curves were kept."""
-    try:
-        curves = [place.arrays(row)["energy"][:START] for place, row in ((shipped, old), (rebuilt, new))]
-    except (FileNotFoundError, KeyError):
+    if old.start is None or new.start is None:
         return float("nan")
-    return float(np.max(np.abs(curves[1] / curves[0] - 1)))
-
-
-def _log_error(row: Row[Any]) -> float:
-    """log10 of the relative error of the energy."""
-    return float(np.log10(row["relative_error"]))
-
-
-def _seed_spread(shelf: Shelf[Any], row: Row[Any]) -> float:
-    """Largest minus smallest log10 of the relative error over the seeds of this case, 0 for one seed."""
-    case = {k: v for k, v in row.setting.as_dict().items() if k != "seed"}
-    values = [_log_error(other) for other in shelf.select(**case)]
-    return max(values) - min(values)
-
-
-def _noise(*rows: Row[Any]) -> float:
-    """Four standard errors of log10 of the relative errors, where they were sampled."""
-    parts = [row.numbers.get("relative_error_error", 0.0) / (row["relative_error"] * np.log(10)) for row in rows]
-    return float(4 * np.hypot(*parts))
+    return float(np.max(np.abs(new.start / old.start - 1)))
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -1,18 +1,22 @@
 """The list of everything that is shipped because it takes longer than a reader should wait."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from nqs_lab.lab.reproduce import DATA, Report, Shipped, compare_json, compare_shelves
-from nqs_lab.lab.shelf import Shelf
+import numpy as np
+
+from nqs_lab.lab.reproduce import DATA, START, Report, RunValue, Shipped, compare_json, compare_runs, shelf_values
+from nqs_lab.lab.shelf import Row
 
 EXACT = 1e-7
 """Absolute, for numbers from exact diagonalisation (rounded to 10 or 12 digits in the files)."""
 
 
 def shipped_results() -> dict[str, Shipped]:
-    """Every shipped result by its name, in the order of the lessons."""
+    """Every result that is there by its name, in the order of the lessons."""
     found = [_table("j2-scan", "4x4 torus: energies, gaps, correlations, sign weights at 101 couplings", 4, _j2_scan)]
     found += [
         _table(f"sectors-{name}", f"{name}: lowest levels of every symmetry sector", minutes, _sectors)
@@ -23,10 +27,23 @@ def shipped_results() -> dict[str, Shipped]:
         for name, minutes in (("4x4", 1), ("4x6", 2))
     ]
     found += [
+        _runs("traps_4x4", "4x4: sign rules and the places where training stops", 15, _traps),
         _runs("comparison_tune", "4x4: learning rates and shifts for every attention type, 54 runs", 40, _comparison),
         _runs("comparison_grid", "4x4: the attention types at 11 couplings, five seeds, 225 runs", 150, _comparison),
+        _runs("large_torus", "6x6: two attention types at three couplings, sampled, 30 minutes each", 200, _large),
+        _runs("large_chains", "rings of 16, 32 and 64 sites, sampled, three seeds", 400, _large),
+        _runs("large_sqrt20", "20 sites, summed over all configurations", 60, _large),
+        _runs("dimer_runs", "4x4: networks trained on the dimer state", 10, _dimers),
+        _runs("sentences_tune", "masked words: learning rates", 60, _sentences),
+        _runs("sentences_grid", "masked words: three readers, two languages, sentences of 16 to 512", 60, _sentences),
     ]
-    return {result.name: result for result in found}
+    return {result.name: result for result in found if _is_there(result.name)}
+
+
+def _is_there(name: str) -> bool:
+    """Whether the file or the shelf of a result was shipped."""
+    stem = name.replace("-", "_")
+    return any((DATA / place).exists() for place in (f"{stem}.json", stem, f"{stem}_4x4.json"))
 
 
 def result(name: str) -> Shipped:
@@ -52,16 +69,19 @@ def _table(name: str, what: str, minutes: float | int, build: Callable[[str, Pat
     return Shipped(name, what, minutes, f"every number within {EXACT:.0e}", rebuild, compare)
 
 
-def _runs(
-    name: str, what: str, minutes: float | int, shelf: Callable[[str, Path], tuple[Shelf[Any], Callable]]
-) -> Shipped:
-    """A shelf of trained runs; `shelf(name, folder)` returns it with a function that fills it with chosen runs."""
+Values = Callable[[Path], Mapping[str, RunValue]]
+Train = Callable[[Path, Sequence[str]], None]
+
+
+def _runs(name: str, what: str, minutes: float | int, open_runs: Callable[[str], tuple[Values, Train]]) -> Shipped:
+    """Trained runs. `open_runs(name)`: what reads them from a folder, and what trains chosen ones into another."""
 
     def rebuild(out: Path, only: Sequence[str]) -> None:
-        shelf(name, out)[1](only)
+        open_runs(name)[1](out, only)
 
     def compare(out: Path) -> Report:
-        return compare_shelves(shelf(name, DATA)[0], shelf(name, out)[0])
+        values = open_runs(name)[0]
+        return compare_runs(values(DATA), values(out))
 
     words = "first energies to 1e-5, the final error within the spread of the shipped seeds"
     return Shipped(name.replace("_", "-"), what, minutes, words, rebuild, compare)
@@ -88,25 +108,90 @@ def _orders(cluster: str, path: Path) -> None:
     order_results.main([cluster, "--out", str(path)])
 
 
-def _comparison(name: str, folder: Path) -> tuple[Shelf[Any], Callable]:
-    """The tuning runs or the grid of the comparison, and how to train some of them."""
+def _comparison(name: str) -> tuple[Values, Train]:
+    """The tuning runs or the grid of the comparison."""
     from nqs_lab.lab.comparison.__main__ import fill, shelf
 
     kind = name.removeprefix("comparison_")
-    place = shelf(kind, folder)
 
-    def train(only: Sequence[str]) -> None:
-        fill(place, chosen(shelf(kind, DATA), only), look=kind == "grid", seconds=float("inf"))
+    def train(out: Path, only: Sequence[str]) -> None:
+        settings = chosen([row.setting for row in shelf(kind).rows], only, shelf(kind).command)
+        fill(shelf(kind, out), settings, look=kind == "grid", seconds=float("inf"))
 
-    return place, train
+    return lambda folder: shelf_values(shelf(kind, folder)), train
 
 
-def chosen(shelf: Shelf[Any], only: Sequence[str]) -> list[Any]:
-    """The settings of the shipped runs whose names hold all these words. Raises ValueError if there is none."""
-    settings = [row.setting for row in shelf.rows if all(word in row.setting.name for word in only)]
-    if not settings:
-        raise ValueError(
-            f"no shipped run of {shelf.folder.name} has {' and '.join(only) or 'any name'} in its name; "
-            f"they are made by: {shelf.command}"
-        )
-    return settings
+def _large(name: str) -> tuple[Values, Train]:
+    """The runs beyond 4x4; unfinished ones are kept beside the finished."""
+    from nqs_lab.lab.large.__main__ import fill, shelf
+    from nqs_lab.lab.large.clock import Clock
+
+    family = name.removeprefix("large_")
+
+    def train(out: Path, only: Sequence[str]) -> None:
+        settings = chosen([row.setting for row in shelf(family).rows], only, shelf(family).command)
+        fill(shelf(family, out), settings, out / "unfinished", Clock(float("inf")))
+
+    return lambda folder: shelf_values(shelf(family, folder)), train
+
+
+def _sentences(name: str) -> tuple[Values, Train]:
+    """The readers of lesson 09b; their error is the excess of the longest sentences, in nats."""
+    from nqs_lab.lab.sentences.__main__ import fill, shelf
+
+    kind = name.removeprefix("sentences_")
+
+    def train(out: Path, only: Sequence[str]) -> None:
+        settings = chosen([row.setting for row in shelf(kind).rows], only, shelf(kind).command)
+        fill(shelf(kind, out), settings, keep=kind == "grid", deadline=float("inf"))
+
+    def log_excess(row: Row[Any]) -> float:
+        return math.log10(max(row["stages"][-1]["excess"], 1e-4))  # below that it is noise of the test sentences
+
+    return lambda folder: shelf_values(shelf(kind, folder), log_excess), train
+
+
+def _traps(_: str) -> tuple[Values, Train]:
+    """The runs of lesson 05."""
+    from nqs_lab.lab import trap_results
+
+    def values(folder: Path) -> dict[str, RunValue]:
+        path = folder / trap_results.DATA.name
+        runs = trap_results.read(path).runs if path.exists() else ()
+        return {run.setting.name: _value(run.setting, run["relative_error"], run.energy) for run in runs}
+
+    def train(out: Path, only: Sequence[str]) -> None:
+        settings = chosen([run.setting for run in trap_results.load_traps().runs], only, trap_results.COMMAND)
+        for run in trap_results.build(settings, out / trap_results.DATA.name):
+            print(f"{run.setting.name}: relative error {run['relative_error']:.1e}", flush=True)
+
+    return values, train
+
+
+def _dimers(_: str) -> tuple[Values, Train]:
+    """The networks of lesson 09 that were trained on the dimer state; their error is the infidelity."""
+    from nqs_lab.lab import dimer_results as dimers
+
+    def values(folder: Path) -> dict[str, RunValue]:
+        runs = dimers.load_dimer_runs(folder) if (folder / dimers.INDEX).exists() else ()
+        return {run.setting.name: _value(run.setting, run["infidelity"], run.energies) for run in runs}
+
+    def train(out: Path, only: Sequence[str]) -> None:
+        for setting in chosen([run.setting for run in dimers.load_dimer_runs()], only, dimers.COMMAND):
+            dimers.main(["--out", str(out), "--name", setting.name])
+
+    return values, train
+
+
+def _value(setting: Any, error: float, energies: np.ndarray) -> RunValue:
+    """A run of a lesson's own format."""
+    case = tuple((k, v) for k, v in sorted(asdict(setting).items()) if k != "seed")
+    return RunValue(case, math.log10(error), start=np.asarray(energies)[:START])
+
+
+def chosen(settings: Sequence[Any], only: Sequence[str], command: str) -> list[Any]:
+    """Those settings whose names hold all these words. Raises ValueError if there is none."""
+    found = [setting for setting in settings if all(word in setting.name for word in only)]
+    if not found:
+        raise ValueError(f"no shipped run has {' and '.join(only) or 'a name'}; runs are made by: {command}")
+    return found
