@@ -27,6 +27,11 @@ every = pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
 lesson = pytest.mark.parametrize("path", LESSONS, ids=by_name)
 
 
+def number_of(path):
+    """The number of a lesson: 06, or 09b."""
+    return re.match(r"\d\d[a-z]?", path.name)[0]
+
+
 def read(path):
     return nbformat.read(path, as_version=4)
 
@@ -161,7 +166,7 @@ def test_links_lead_somewhere(path):
 def test_lesson_has_its_parts(path):
     notebook = read(path)
     opening, whole = notebook.cells[0].source, text_of(notebook)
-    assert opening.startswith(f"# {path.name[:2]}") and "?" in opening.splitlines()[0], "title and question"
+    assert opening.startswith(f"# {number_of(path)} ") and "?" in opening.splitlines()[0], "title and question"
     for part in (r"\*\*The answer in one sentence\.\*\*", r"\d+ minutes", r"\*\*You need\*\*", r"\(index\.ipynb\)"):
         assert re.search(part, opening), f"the opening lacks {part}"
     assert len(re.findall(r"^\d\. ", opening, re.M)) == 3, "three objectives"
@@ -174,8 +179,8 @@ def test_lesson_has_its_parts(path):
 
 @lesson
 def test_lesson_has_exercises_with_checks_and_solutions(path):
-    number = path.name[:2]
-    checked = re.findall(r'^check\("([\d.]+)"', text_of(read(path), "code"), re.M)
+    number = number_of(path)
+    checked = re.findall(r'^check\("([\w.]+)"', text_of(read(path), "code"), re.M)
     assert 3 <= len(checked) <= 6 and checked == [f"{number}.{k + 1}" for k in range(len(checked))]
     cells = [cell for cell in read(path).cells if has_tag(cell, "exercise")]
     assert len([cell for cell in cells if has_tag(cell, "check")]) == len(checked)

@@ -4,6 +4,7 @@ An exercise "01.2" is the entry "01.2" of EXERCISES in nqs_lab.lab.checks_01; a 
 """
 
 import importlib
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -65,7 +66,7 @@ def exercise(key: str) -> Exercise:
     """Find the exercise "LL.n" in the module of lesson LL; ValueError naming the exercises that exist."""
     lesson, _, number = key.partition(".")
     try:
-        if not (lesson.isdigit() and number.isdigit()):
+        if not (re.fullmatch(r"\d\d[a-z]?", lesson) and number.isdigit()):
             raise ModuleNotFoundError
         exercises = importlib.import_module(f"nqs_lab.lab.checks_{lesson}").EXERCISES
     except ModuleNotFoundError:
