@@ -64,7 +64,8 @@ class Row(Generic[S]):
 class Shelf(Generic[S]):
     """A folder of runs: `index.json`, written anew and atomically after every run, and `<name>.npz` beside it.
 
-    Arguments: `folder`; `command`: how to rebuild it, for the index; `kind`: the class of its settings (or what makes one).
+    Arguments: `folder`; `command`: how to rebuild it, for the index; `kind`: the class of its settings, or what makes
+    one.
     Raises ValueError for an index that cannot be read, is of another format, or holds settings of another kind.
     """
 
@@ -89,8 +90,9 @@ class Shelf(Generic[S]):
                 origin = content["provenance"][entry["origin"]] | {"date": entry["date"]}
                 self.rows.append(Row(self.kind(**entry["setting"]), entry["numbers"], origin))
         except (KeyError, IndexError, TypeError) as error:
+            kind = getattr(self.kind, "__module__", "this kind")
             raise ValueError(
-                f"expected runs with the settings of {getattr(self.kind, '__module__', 'this kind')}, got others ({error}): give the folder of "
+                f"expected runs with the settings of {kind}, got others ({error}): give the folder of "
                 f"this kind of runs, or run {self.command}"
             ) from error
 
