@@ -12,7 +12,7 @@ from nqs_lab.lab.comparison.verdict import Verdict, judge
 from nqs_lab.lab.notebook import seeds
 from nqs_lab.lab.sentences.__main__ import DATA, shelf
 from nqs_lab.lab.sentences.languages import LANGUAGES
-from nqs_lab.lab.sentences.setting import LENGTHS, MARGIN, TYPES, Setting
+from nqs_lab.lab.sentences.setting import LENGTHS, MARGIN, TYPES, WIDTH, Setting
 from nqs_lab.lab.sentences.training import example_batch, example_place
 from nqs_lab.lab.shelf import Row, Shelf
 
@@ -40,7 +40,7 @@ class Results:
 
     def runs(self, language: str, attention: str) -> list[Row[Setting]]:
         """The reported runs of one kind, by seed. Raises ValueError if there is none."""
-        rows = self.grid.select(language=language, attention=attention, start=LENGTHS[0], patience=1)
+        rows = self.grid.select(language=language, attention=attention, start=LENGTHS[0], patience=1, width=WIDTH)
         if not rows:
             raise ValueError(f"no run of {attention} in the {language} language is there; run {self.grid.command}.")
         return rows

@@ -13,6 +13,7 @@ from nqs_lab.lab.sentences.models import Reader
 TYPES = ("t5", "factored", "dot-product")
 LENGTHS = (16, 32, 64, 128, 256, 512)
 RATES = (0.003, 0.01, 0.03)
+WIDTH = 32
 FIRST, LATER = 400, 100
 """Steps at the length a run starts with, and at each longer one."""
 WORDS = 2048
@@ -25,7 +26,7 @@ MARGIN = 0.05
 class Setting:
     """One run: a reader grows from sentences of `start` words to `stop` words, each length twice the one before.
 
-    `rate`: largest step of Adam. `patience`: all numbers of steps are multiplied by it.
+    `rate`: largest step of Adam. `patience`: all numbers of steps are multiplied by it. `width`: numbers in a token.
     """
 
     language: str
@@ -35,12 +36,14 @@ class Setting:
     start: int = LENGTHS[0]
     stop: int = LENGTHS[-1]
     patience: int = 1
+    width: int = WIDTH
 
     @property
     def name(self) -> str:
         """A name for files; without the rate, which is the same for all runs of one type and language in the grid."""
         extra = "" if self.start == LENGTHS[0] else f"-from{self.start}"
         extra += "" if self.patience == 1 else f"-patience{self.patience}"
+        extra += "" if self.width == WIDTH else f"-width{self.width}"
         return f"{self.language}-{self.attention}{extra}-seed{self.seed}"
 
     @property
@@ -61,7 +64,7 @@ def make_reader(setting: Setting, n: int) -> Reader:
     """The network before training, for sentences of n words. One seed gives all types the weights that they share."""
     language = LANGUAGES[setting.language]
     key = jax.random.key(setting.seed)
-    return Reader(language.sizes, language.n_answers, n, attention=setting.attention, key=key)
+    return Reader(language.sizes, language.n_answers, n, attention=setting.attention, width=setting.width, key=key)
 
 
 def tuning_settings(rates: Sequence[float] = RATES) -> list[Setting]:
@@ -89,12 +92,16 @@ def grid_settings(tuned: dict[tuple[str, str], float]) -> list[Setting]:
 
 
 def control_settings(tuned: dict[tuple[str, str], float]) -> list[Setting]:
-    """What a sceptic asks: five times the patience where one type stays behind; no shorter sentences first."""
-    patient = [Setting("copy", "factored", seed, tuned["copy", "factored"], stop=128, patience=5) for seed in seeds(3)]
+    """What a sceptic asks: more patience and more width where one type stays behind; no shorter sentences first."""
+    rate = tuned["copy", "factored"]
+    behind = [Setting("copy", "factored", seed, rate, stop=128, patience=5) for seed in seeds(3)]
+    for seed in seeds(3):
+        behind.append(Setting("copy", "factored", seed, rate, stop=64, patience=5, width=2 * WIDTH))
+        behind.append(Setting("copy", "factored", seed, rate, stop=64, patience=25))
     cold = [
         Setting(language, kind, seed, tuned[language, kind], start=256, stop=256)
         for seed in seeds(1)
         for language in LANGUAGES
         for kind in TYPES
     ]
-    return patient + cold
+    return cold + behind
