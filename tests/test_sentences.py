@@ -12,7 +12,7 @@ import pytest
 from nqs_lab.ansatz import count_parameters
 from nqs_lab.lab.notebook import seeds
 from nqs_lab.lab.sentences import training
-from nqs_lab.lab.sentences.__main__ import TimeIsUp, fill, shelf
+from nqs_lab.lab.sentences.__main__ import TimeIsUp, fill, main, shelf
 from nqs_lab.lab.sentences.languages import LANGUAGES, Batch, Chain, Copy, ring
 from nqs_lab.lab.sentences.models import Reader, displacements, freeze_reader, lengthen, reader_maps
 from nqs_lab.lab.sentences.setting import (
@@ -367,3 +367,20 @@ def test_the_best_rate_is_chosen_and_an_edge_prolongs_the_grid_for_all():
         choose([])
     lost = [Row(r.setting, {"stages": [{"excess": float("nan")}]}, {}) for r in rows]
     assert scores(lost, "copy", "t5")[0.01] == 10.0
+
+
+# --- the command
+
+
+def test_the_command_says_when_time_is_over_or_it_was_stopped(monkeypatch, tmp_path, capsys):
+    assert main(["tune", "--minutes", "0", "--out", str(tmp_path)]) == 3
+    assert "36 runs to go" in capsys.readouterr().out
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nqs_lab.lab.sentences.__main__.train", stopped)
+    assert main(["all", "--out", str(tmp_path)]) == 130
+    assert "the same command goes on" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no tuning runs"):
+        main(["grid", "--out", str(tmp_path)])
