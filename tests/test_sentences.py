@@ -179,17 +179,17 @@ def test_displacements_of_an_open_sentence():
             displacements(n, reach)
 
 
-@pytest.mark.parametrize("kind", ("t5", "dot-product"))
-def test_parameters_do_not_depend_on_the_length_and_longer_sentences_extend_shorter_ones(kind):
-    """A reader whose reach covers the short sentence gives each word of a longer one the same displacements."""
-    short, long = reader(kind, 16), lengthen(reader(kind, 16), 40)
-    assert count_parameters(short) == count_parameters(long) == count_parameters(reader(kind, 64))
+def test_parameters_do_not_depend_on_the_length_and_a_reader_can_be_lengthened_and_back():
+    short, long = reader("t5", 16), lengthen(reader("t5", 16), 40)
+    assert count_parameters(short) == count_parameters(long) == count_parameters(reader("t5", 64))
+    content = reader("dot-product", 16)
+    assert lengthen(content, 40) is content
     words = jnp.asarray(COPY.sample(RNG(1), 40, 1).words[0], jnp.int32)
     assert read(long, words).shape == (40, 8)
     back = lengthen(long, 16)
     np.testing.assert_array_equal(read(back, words[:16]), read(short, words[:16]))
     with pytest.raises(ValueError, match="depth"):
-        Reader(COPY.sizes, 8, 16, attention=kind, depth=0, key=jax.random.key(0))
+        Reader(COPY.sizes, 8, 16, attention="t5", depth=0, key=jax.random.key(0))
 
 
 @pytest.mark.parametrize("kind", TYPES)
@@ -203,18 +203,16 @@ def test_content_alone_does_not_know_the_order_and_positions_do(kind):
 
 
 def test_maps_and_frozen_maps_reproduce_the_reader():
-    for kind in ("t5", "decoupled"):
-        model = reader(kind, 16)
-        words = jnp.asarray(COPY.sample(RNG(3), 16, 1).words[0], jnp.int32)
-        maps = eqx.filter_jit(reader_maps)(model, words)
-        assert maps.shape == (2, 2, 16, 16)
-        frozen = freeze_reader(model, maps)
-        np.testing.assert_allclose(read(frozen, words), read(model, words), atol=1e-12)
-        assert count_parameters(frozen) < count_parameters(model)
-        if kind == "t5":
-            np.testing.assert_allclose(maps.sum(axis=-1), 1.0, atol=1e-12)
-        with pytest.raises(ValueError, match="2 blocks"):
-            freeze_reader(model, maps[:1])
+    model = reader("t5", 16)
+    words = jnp.asarray(COPY.sample(RNG(3), 16, 1).words[0], jnp.int32)
+    maps = eqx.filter_jit(reader_maps)(model, words)
+    assert maps.shape == (2, 2, 16, 16)
+    np.testing.assert_allclose(maps.sum(axis=-1), 1.0, atol=1e-12)
+    frozen = freeze_reader(model, maps)
+    np.testing.assert_allclose(read(frozen, words), read(model, words), atol=1e-12)
+    assert count_parameters(frozen) < count_parameters(model)
+    with pytest.raises(ValueError, match="2 blocks"):
+        freeze_reader(model, maps[:1])
 
 
 # --- training and judging
@@ -275,17 +273,17 @@ def test_a_few_steps_learn_and_repeat(monkeypatch, adam):
     """Losses fall, a run repeats itself, and it can be cut short."""
     monkeypatch.setattr(training, "WORDS", 512)
     chain = LANGUAGES["chain"]
-    setting = Setting("chain", "factored", 3, 0.02)
+    setting = Setting("chain", "factored", 3, 0.03)
     runs = []
     for _ in range(2):
-        model, curve = learn(make_reader(setting, 16), chain, 16, 60, 0.02, RNG(8))
+        model, curve = learn(make_reader(setting, 16), chain, 16, 40, 0.03, RNG(8))
         runs.append(curve)
     np.testing.assert_array_equal(runs[0], runs[1])
-    assert abs(runs[0][0] - np.log(8)) < 0.05 and runs[0][-5:].mean() < 1.4
-    part = learn(make_reader(setting, 16), chain, 16, 60, 0.02, RNG(8), until=3)[1]
+    assert abs(runs[0][0] - np.log(8)) < 0.05 and runs[0][-5:].mean() < 1.6
+    part = learn(make_reader(setting, 16), chain, 16, 40, 0.03, RNG(8), until=3)[1]
     np.testing.assert_array_equal(part, runs[0][:3])
     found = score(model, chain, chain.sample(RNG(9), 16, 128))
-    assert 0 < found.excess < 0.6 and np.isclose(found.loss - found.best, found.excess)
+    assert 0 < found.excess < 0.8 and np.isclose(found.loss - found.best, found.excess)
 
 
 def test_one_run_from_start_to_shelf_and_back(monkeypatch, tmp_path, adam):

@@ -17,6 +17,7 @@ from nqs_lab.lab.widgets import ipywidgets, message
 
 NAMES = {"near: the chain": "chain", "far: the copy": "copy"}
 HEADS, DEPTH = 4, 2
+LEGEND = {"chain": ("center right", (1.0, 0.62)), "copy": ("lower right", (1.0, 0.05))}  # where no curve runs
 _LABEL: dict[str, Any] = {"style": {"description_width": "80px"}}
 
 
@@ -83,11 +84,11 @@ class SentenceDashboard:
     def static(self, n: int = 64) -> LabFigure:
         """Without a kernel: both languages, each with its losses, and the first sentence as every type reads it."""
         fig, axes = panels(2, 1 + len(TYPES), size=(12.5, 6.0))
-        for number, (line, (title, language)) in enumerate(zip(axes, NAMES.items(), strict=True)):
+        for line, (title, language) in zip(axes, NAMES.items(), strict=True):
             self._losses(language, line[0])
             line[0].set_title(title)
-            if number == 1:
-                line[0].legend(fontsize=7, loc="center right", frameon=False)
+            where, anchor = LEGEND[language]
+            line[0].legend(fontsize=7, loc=where, bbox_to_anchor=anchor, frameon=False)
             for ax, kind in zip(line[1:], TYPES, strict=True):
                 artists = figures.RowArtists(ax)
                 try:
@@ -129,7 +130,8 @@ class SentenceDashboard:
         for language in LANGUAGES:
             fig, axes = panels(1, 3, size=(12.0, 3.7))
             self._losses(language, axes[0, 0])
-            axes[0, 0].legend(fontsize=8, loc="center right", frameon=False)
+            where, anchor = LEGEND[language]
+            axes[0, 0].legend(fontsize=8, loc=where, bbox_to_anchor=anchor, frameon=False)
             self.boards[language] = figures.Board(fig, axes[0], language)
         self.picture = self.boards["chain"].picture
 
