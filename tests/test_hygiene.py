@@ -105,3 +105,12 @@ def test_cited_keys_are_in_the_bibliography():
             used.setdefault(key, file.name)
     assert len(used) > 8
     assert {key: where for key, where in used.items() if key not in known} == {}
+
+
+def test_the_bibliography_holds_nothing_that_is_not_cited():
+    """A reader who finds an entry can find what it is the source of."""
+    entries = re.findall(r"^@\w+\{([^,]+),", (ROOT / "book" / "references.bib").read_text(encoding="utf-8"), re.M)
+    assert len(set(entries)) == len(entries) > 20, "a key stands twice"
+    places = [file for file in files() if file.suffix in (".py", ".md", ".ipynb") and "tests" not in file.parts]
+    text = "\n".join(file.read_text(encoding="utf-8") for file in places)
+    assert [key for key in entries if not re.search(rf"\b{key}\b", text)] == []

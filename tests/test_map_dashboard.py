@@ -7,6 +7,7 @@ import time
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from latency import answer_times
 from PIL import Image
 
 import nqs_lab as nl
@@ -60,16 +61,15 @@ def test_every_control_changes_picture_table_and_words(dashboard):
 
 
 def test_a_move_is_answered_quickly(dashboard):
+    for control, values in ((dashboard.kind, maps.KINDS[:3]), (dashboard.strength, (1.0, 2.0, 4.0))):
+        processor, wall = answer_times(control, values)
+        assert processor < 0.1 and wall < 0.6, (control.description, processor, wall)
     seconds = []
-    for k in range(12):
-        start = time.perf_counter()
-        dashboard.query = (3 * k) % 16
-        dashboard.kind.value = maps.KINDS[k % 4]
-        seconds.append((time.perf_counter() - start) / 2)
-    assert np.median(seconds) < 0.9, seconds  # 0.06 on an idle machine; the tests run two at a time
-    start = time.perf_counter()
-    dashboard.exchange(0, 1)
-    assert time.perf_counter() - start < 1.8
+    for _ in range(5):  # there and back again: the four networks are evaluated anew each time
+        start = time.process_time()
+        dashboard.exchange(0, 1)
+        seconds.append(time.process_time() - start)
+    assert min(seconds) < 0.1, seconds
 
 
 def test_the_row_is_the_librarys_map(dashboard):

@@ -6,6 +6,7 @@ import time
 
 import numpy as np
 import pytest
+from latency import answer_times
 from PIL import Image
 
 from nqs_lab.lab.j2_dashboard import J2Dashboard, parse_values
@@ -38,17 +39,19 @@ def pixels(png):
     return np.asarray(Image.open(io.BytesIO(png)).convert("RGB"), dtype=np.int16)
 
 
-def test_moving_the_slider_is_fast_and_changes_picture_and_words(dashboard):
-    seconds, pictures, words = [], {dashboard.png}, {dashboard.summary.value}
+def test_moving_the_slider_changes_picture_and_words(dashboard):
+    pictures, words = {dashboard.png}, {dashboard.summary.value}
     for j2 in (0.1, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.8, 0.9, 1.0):
-        start = time.perf_counter()
         dashboard.slider.value = j2
-        seconds.append(time.perf_counter() - start)
         pictures.add(dashboard.png)
         words.add(dashboard.summary.value)
-    assert np.median(seconds) < 0.6, seconds  # six times what an idle machine is allowed: two tests run at a time
     assert len(pictures) == len(words) == 11
     assert all(picture.startswith(b"\x89PNG") for picture in pictures)
+
+
+def test_moving_the_slider_is_answered_quickly(dashboard):
+    processor, wall = answer_times(dashboard.slider, (0.1, 0.5, 0.6, 1.0))
+    assert processor < 0.1 and wall < 0.6, (processor, wall)
 
 
 def test_summary_holds_the_numbers_of_the_point(dashboard):

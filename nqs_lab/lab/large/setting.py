@@ -113,8 +113,14 @@ def solved(lattice_name: str, j2: float) -> Problem:
 
 
 def torus_settings() -> list[Setting]:
-    """The 6x6 torus with 2x2 patches, sampled: one seed, both types at each coupling before the next."""
-    recipe = {"patch": 2, "width": 32, "chains": 1024, "steps": 2000, "rate": 0.2, "diag_shift": 1e-3}
+    """The 6x6 torus with 2x2 patches, sampled: one seed, both types at each coupling before the next.
+
+    Chosen on a seed that is not reported (211, factored, J2 = 0.5), by continuing one state of 300 steps for 60 more
+    with a falling rate: relative errors of 1.15 to 1.27 % with errors of 0.03 to 0.09 for rates of 0.05 and 0.2, shifts
+    of 1e-3, 1e-2 and 1e-1, momentum 0 and 0.9. So the settings hardly differ, and the cheapest was taken: this shift
+    allows a kernel in float32.
+    """
+    recipe = {"patch": 2, "width": 32, "chains": 1024, "steps": 2000, "rate": 0.2, "diag_shift": 1e-2}
     return _pairs("6x6", TORUS_J2, seeds(1), **recipe)
 
 
