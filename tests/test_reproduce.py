@@ -100,3 +100,12 @@ def test_an_exact_entry_from_scratch_is_the_shipped_one(tmp_path):
     results.write_j2_scan(content, tmp_path / "new.json")
     report = compare_json(write(tmp_path / "old.json", whole), tmp_path / "new.json", tolerance=shipped.EXACT)
     assert report.agrees and report.compared > 60, str(report)
+
+
+@pytest.mark.slow
+def test_a_trained_entry_from_scratch_is_the_shipped_one(tmp_path, capsys):
+    """One run of lesson 05, trained again through the command: the same first energies and the same end."""
+    run = ["traps-4x4", "--only", "Jastrow", "j2_0.5", "seed11"]
+    assert main(["reproduce", *run, "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "agrees with the shipped result (1 numbers compared)" in said and "Jastrow-j2_0.5-neel-exact-seed11" in said
