@@ -17,7 +17,7 @@ from statistics import median
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
-PARTS = ("ed", "step", "accuracy")
+PARTS = ("ed", "step", "accuracy", "flows")
 PHASES = [
     "",
     "Phases of ours, each timed alone. Rate: operations of the matrix products (of the symmetric kernel those that",
@@ -41,7 +41,7 @@ def measure(part: str, reference: str | None, quick: bool) -> None:
         command += ["--netket", reference]
     if part == "ed" and reference:  # ours and QuSpin in one interpreter, so that both see the same libraries
         command[0] = reference
-    if part == "ed" and quick:
+    if part in ("ed", "flows") and quick:
         command.append("--quick")
     if part == "accuracy" and quick:
         command += ["--case", "4x4"]
@@ -64,7 +64,7 @@ def write_results() -> None:
         "",
         "Written by `python -m benchmarks`; each table says when and on what it was measured.",
     ]
-    for part, show in (("ed", ed_table), ("step", step_table), ("accuracy", accuracy_table)):
+    for part, show in TABLES.items():
         file = ROWS / f"{part}.json"
         if not file.exists():
             continue
@@ -157,6 +157,25 @@ def accuracy_table(rows: list[dict]) -> list[str]:
             if None not in found and len(found) > 1:
                 lines.append(f"\n{side}x{side}: median {median(found):.0f} s to {t}.")
     return lines
+
+
+def flows_table(rows: list[dict]) -> list[str]:
+    """Particle simulations of attention."""
+    lines = ["## Attention as a flow of particles, d = 3, float64", "",
+             "Growth: the exponent p of seconds ~ n^p from the size before.", "",
+             "| flow | scheme | tokens | steps | per step (ms) | total (s) | all cores (s) | growth |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for r in rows:
+        growth = f"{r['growth']:.2f}" if "growth" in r else "-"
+        total = f"{r['total_s']:.2f}" + (f" (allowed: {r['goal_s']:.0f})" if "goal_s" in r else "")
+        lines.append(
+            f"| {r['case']} | {r['scheme']} | {r['tokens']:,} | {r['steps']:,} | {1e3 * r['step_s']:.2f} | {total} | "
+            f"{r['cpu_s']:.2f} | {growth} |"
+        )
+    return lines
+
+
+TABLES = {"ed": ed_table, "step": step_table, "accuracy": accuracy_table, "flows": flows_table}
 
 
 def main() -> None:

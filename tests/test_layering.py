@@ -10,11 +10,12 @@ ROOT = Path(__file__).resolve().parents[1]
 MAY_IMPORT = {
     "store": set(),
     "spins": set(),
-    "attention": set(),
+    "flows": set(),
+    "attention": {"flows"},
     "ansatz": {"spins", "attention"},
     "vmc": {"spins", "ansatz.base", "store"},
-    "lab": {"store", "spins", "attention", "ansatz", "vmc", "nqs_lab"},
-    "cli": {"store", "spins", "attention", "ansatz", "vmc", "lab", "nqs_lab"},
+    "lab": {"store", "spins", "flows", "attention", "ansatz", "vmc", "nqs_lab"},
+    "cli": {"store", "spins", "flows", "attention", "ansatz", "vmc", "lab", "nqs_lab"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython"}
 
@@ -85,6 +86,8 @@ def test_every_room_exists():
         ("vmc/driver.py", "import matplotlib.pyplot as plt", True),
         ("vmc/driver.py", "from nqs_lab.ansatz.base import AbstractAnsatz\nfrom nqs_lab import store", False),
         ("attention/mixers.py", "from nqs_lab.spins import Lattice", True),
+        ("flows/dynamics.py", "from nqs_lab.attention import softmax", True),
+        ("attention/blocks.py", "from nqs_lab.flows.integrators import Euler", False),
         ("attic/old.py", "import numpy", True),
         ("spins/exact.py", "import numpy\nfrom . import basis\nfrom .basis import SpinBasis", False),
         ("lab/plots.py", "import matplotlib, nqs_lab\nfrom nqs_lab import ViT\nfrom ..vmc import run", False),

@@ -33,7 +33,7 @@ LESSONS = (
     Lesson("04", "stochastic re-\nconfiguration", 4.0, 1),
     Lesson("05", "neural quan-\ntum states", 5.0, 1),
     Lesson("06", "attention\nfrom scratch", 1.0, 2),
-    Lesson("07", "Transformer\nwave function", 2.0, 2, True),
+    Lesson("07", "Transformer\nwave function", 2.0, 2),
     Lesson("08", "queries\nand keys?", 3.0, 2),
     Lesson("09", "why positions\nsuffice", 4.0, 2),
     Lesson("09b", "long\nsentences", 5.0, 2),
