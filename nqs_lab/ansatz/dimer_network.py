@@ -100,7 +100,7 @@ def dimer_network(
         lattice, patch=2, width=WIDTH, heads=1, depth=1, mlp_ratio=1, attention=attention, dtype=jnp.float64, key=key
     )
     block = model.blocks[0]
-    assert isinstance(block, Residual)
+    assert isinstance(block, Residual) and block.mlp is not None
     weight = 1.0 if attention == "factored" else float(bias)
     block = _set_block(
         block, partner_displacement(lattice), weight, float(spread), _charge(block.mlp, penalty, threshold)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -10,7 +11,8 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int, Int8, PRNGKeyArray
 
 from nqs_lab.ansatz.base import AbstractAnsatz, check_dtype, sum_log_cosh
-from nqs_lab.attention.blocks import AbstractBlock, LayerNorm, make_block
+from nqs_lab.attention.blocks import AbstractBlock, HamiltonianMomentum, LayerNorm, make_block
+from nqs_lab.attention.energy_mixers import make_energy_mixer
 from nqs_lab.attention.mixers import Dense, Frozen, make_mixer
 from nqs_lab.spins.lattice import Lattice
 from nqs_lab.spins.symmetry import Group
@@ -67,16 +69,20 @@ class ViT(AbstractAnsatz):
     **Arguments** `lattice`: periodic. `patch`: b; a token is b x b sites (on a chain b sites; on a tilted cluster
     b = 1). `width` d, `heads` h, `depth`: number of blocks. `mlp_ratio` r: the MLP is d -> r d -> d.
     `attention`: "t5", "decoupled", "factored", "dot-product" or "linear" (see attention.mixers). `dynamics`:
-    "residual". `head`: "small-init" starts at a nearly constant psi; "layernorm" is the published layout with its
-    parameter counts. `dtype`: float32 or float64, of all parameters.
+    "residual", "nesterov" or "momentum" (see attention.blocks); `dynamics_options`: those of the block, by name.
+    `constrained`: mixers that are the gradient of an energy (attention.make_energy_mixer), as "momentum" always has
+    them (with the other dynamics: the control). Psi is then unchanged when the order of the tokens is reversed: a
+    symmetry of the lattice only for patch = 1 (and harmless with two patches a side, where no order is left).
+    `head`: "small-init" starts at a nearly constant psi; "layernorm" is the published layout with its parameter
+    counts. `dtype`: float32 or float64, of all parameters.
 
     Exactly invariant under translations by a whole patch. There are no absolute positions: they would break it.
 
     **Raises** ValueError for an open lattice, a patch that does not tile it, heads that do not divide the width,
-    unknown names, sizes below 1, or float64 while JAX is in 32-bit mode.
+    unknown names, sizes below 1, "momentum" with an attention that has no energy, or float64 in JAX's 32-bit mode.
 
     Notation: p^mu_{i-j} of the paper is `blocks[l].mixer.positions.table[mu]`. rende2025queries, rende2024simple,
-    viteritti2023transformer
+    viteritti2023transformer, stein2026sympformer, zimin2026yuriiformer
     """
 
     patches: Int[Array, "n b"]
@@ -98,6 +104,8 @@ class ViT(AbstractAnsatz):
         mlp_ratio: int = 4,
         attention: str = "factored",
         dynamics: str = "residual",
+        dynamics_options: Mapping[str, Any] | None = None,
+        constrained: bool = False,
         head: str = "small-init",
         dtype=jnp.float32,
         key: PRNGKeyArray,
@@ -111,11 +119,14 @@ class ViT(AbstractAnsatz):
         embed_key, head_key, *block_keys = jax.random.split(key, 2 + depth)
         self.patches = jnp.asarray(patches, jnp.int32)
         self.embed = Dense(patches.shape[1], width, dtype=dtype, key=embed_key)
+        make = make_energy_mixer if constrained or dynamics == "momentum" else make_mixer
+        options = {} if dynamics_options is None else dynamics_options
         blocks = []
-        for block_key in block_keys:
+        for layer, block_key in enumerate(block_keys):
             mixer_key, mlp_key = jax.random.split(block_key)
-            mixer = make_mixer(attention, width, heads, displacement, dtype=dtype, key=mixer_key)
-            blocks.append(make_block(dynamics, mixer, width, mlp_ratio, dtype=dtype, key=mlp_key))
+            mixer = make(attention, width, heads, displacement, dtype=dtype, key=mixer_key)
+            block = make_block(dynamics, mixer, width, mlp_ratio, layer=layer, dtype=dtype, key=mlp_key, **options)
+            blocks.append(block)
         self.blocks = tuple(blocks)
         self.head = HEADS[head](width, dtype=dtype, key=head_key)
         self.lattice, self.patch, self.n_sites = lattice, patch, lattice.n_sites
@@ -158,9 +169,14 @@ def freeze(model: ViT, maps: Float[Array, "depth h n n"]) -> ViT:
     """The model with its mixing weights replaced by constants: the maps of one configuration, or a mean over many.
 
     If attention has become independent of the input, this changes nothing. The constants are not parameters.
-    **Raises** ValueError if the model is not a ViT or the maps do not fit it.
+    **Raises** ValueError if the model is not a ViT, the maps do not fit it, or its blocks need an energy ("momentum").
     """
     _check_vit(model)
+    if any(isinstance(block, HamiltonianMomentum) for block in model.blocks):
+        raise ValueError(
+            "momentum blocks need weights that are the gradient of an energy; constants are not. Freeze a "
+            "model with dynamics='residual' or 'nesterov'."
+        )
     n, heads = len(model.patches), model.blocks[0].mixer.heads
     if maps.shape != (len(model.blocks), heads, n, n):
         raise ValueError(f"maps must have shape {(len(model.blocks), heads, n, n)} for this model, got {maps.shape}.")
