@@ -28,7 +28,7 @@ def shipped_results() -> dict[str, Shipped]:
     ]
     found += [
         _runs("traps_4x4", "4x4: sign rules and the places where training stops", 15, _traps),
-        _runs("comparison_tune", "4x4: learning rates and shifts for every attention type, 54 runs", 40, _comparison),
+        _runs("comparison_tune", "4x4: learning rates and shifts for every attention type, 96 runs", 75, _comparison),
         _runs("comparison_grid", "4x4: the attention types at 11 couplings, five seeds, 225 runs", 150, _comparison),
         _runs("large_torus", "6x6: two attention types at three couplings, sampled, 30 minutes each", 200, _large),
         _runs("large_chains", "rings of 16, 32 and 64 sites, sampled, three seeds", 400, _large),

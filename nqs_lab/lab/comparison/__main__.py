@@ -1,7 +1,7 @@
 """Train the runs behind lessons 07 to 09, where they are not on the shelf yet.
 
-python -m nqs_lab.lab.comparison tune     # the rates and shifts of every type: 54 runs, about an hour on two cores
-python -m nqs_lab.lab.comparison grid     # the reported runs: 225, about four hours; Ctrl-C keeps what is finished
+python -m nqs_lab.lab.comparison tune     # rates and shifts of every type: 96 runs, about 75 minutes on one core
+python -m nqs_lab.lab.comparison grid     # the reported runs: 225, two to three hours; Ctrl-C keeps what is finished
 """
 
 import argparse
