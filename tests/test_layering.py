@@ -14,8 +14,9 @@ MAY_IMPORT = {
     "attention": {"flows"},
     "ansatz": {"spins", "attention"},
     "vmc": {"spins", "ansatz.base", "store"},
-    "lab": {"store", "spins", "flows", "attention", "ansatz", "vmc", "nqs_lab"},
-    "cli": {"store", "spins", "flows", "attention", "ansatz", "vmc", "lab", "nqs_lab"},
+    "language": {"attention", "store"},
+    "lab": {"store", "spins", "flows", "attention", "ansatz", "vmc", "language", "nqs_lab"},
+    "cli": {"store", "spins", "flows", "attention", "ansatz", "vmc", "language", "lab", "nqs_lab"},
 }
 DRAWING = {"matplotlib", "ipywidgets", "IPython"}
 
@@ -88,6 +89,8 @@ def test_every_room_exists():
         ("attention/mixers.py", "from nqs_lab.spins import Lattice", True),
         ("flows/dynamics.py", "from nqs_lab.attention import softmax", True),
         ("attention/blocks.py", "from nqs_lab.flows.integrators import Euler", False),
+        ("language/gpt.py", "from nqs_lab.vmc import run", True),
+        ("language/gpt.py", "from nqs_lab.attention import Residual\nfrom nqs_lab import store", False),
         ("attic/old.py", "import numpy", True),
         ("spins/exact.py", "import numpy\nfrom . import basis\nfrom .basis import SpinBasis", False),
         ("lab/plots.py", "import matplotlib, nqs_lab\nfrom nqs_lab import ViT\nfrom ..vmc import run", False),
