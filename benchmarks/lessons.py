@@ -22,7 +22,7 @@ from nqs_lab.store import provenance
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "notebooks"
-ROWS = Path(__file__).parent / "rows" / "lessons.json"
+ROWS, STATUS = Path(__file__).parent / "rows" / "lessons.json", FOLDER / "STATUS.md"
 LIMITS = {"full": 180, "fast": 20}
 """Seconds on two idle cores, kernel start included."""
 HEAD = """# Status of the lessons
@@ -52,9 +52,9 @@ def printed(cell: nbformat.NotebookNode) -> str:
     return "".join(out.text for out in cell.get("outputs", []) if out.output_type == "stream" and out.name == "stdout")
 
 
-def measure(path: Path, pages: Path | None) -> dict:
-    """One row: seconds of both modes, number of figures, key numbers, where and when."""
-    stamp, row = provenance(), {}
+def measure(path: Path, pages: Path | None, stamp: dict) -> dict:
+    """One row: seconds of both modes, number of figures, key numbers, where and when (`stamp`)."""
+    row = {}
     for mode in LIMITS:
         notebook, seconds = run_notebook(path, mode)
         row[mode] = round(seconds, 1)
@@ -68,18 +68,25 @@ def measure(path: Path, pages: Path | None) -> dict:
     return row | {"commit": stamp["commit"], "date": stamp["date"][:10], "machine": stamp["machine"]}
 
 
-def write_status(rows: dict[str, dict]) -> None:
-    """notebooks/STATUS.md from the rows."""
+def lessons() -> list[Path]:
+    """The notebooks that are lessons, in their order."""
+    return [path for path in sorted(FOLDER.glob("*.ipynb")) if re.match(r"\d\d", path.name)]
+
+
+def status_page(rows: dict[str, dict]) -> str:
+    """notebooks/STATUS.md from the rows, with a word on the lessons that have none."""
     text = HEAD.format(**LIMITS)
     for name, row in sorted(rows.items()):
         machine = f"{row['machine']['cores']} cores, {row['machine']['cpu']}"
         where = f"{row['date']}, commit {row['commit']}, {machine}"
         text += f"| {name} | {row['full']:.0f} | {row['fast']:.0f} | {row['figures']} | {where} |\n"
+    if missing := [path.stem for path in lessons() if path.stem not in rows]:
+        text += f"\nNot measured yet: {', '.join(missing)}.\n"
     text += "\n## Key numbers\n\nAs the lessons printed them in full mode.\n"
     for name, row in sorted(rows.items()):
         for block in row["key"]:
             text += f"\n**{name}**\n\n```\n{block}\n```\n"
-    (FOLDER / "STATUS.md").write_text(text, encoding="utf-8")
+    return text
 
 
 def main() -> int:
@@ -91,15 +98,15 @@ def main() -> int:
     parser.add_argument("--pages", type=Path, default=None, help="folder for HTML pages of the full runs")
     chosen = parser.parse_args()
     rows = json.loads(ROWS.read_text(encoding="utf-8")) if ROWS.exists() else {}
-    slow = []
-    for path in sorted(FOLDER.glob("*.ipynb")):
-        if not re.match(r"\d\d", path.name) or (chosen.only and not path.name.startswith(tuple(chosen.only))):
+    slow, stamp = [], provenance()  # once: the rows written below change the checkout
+    for path in lessons():
+        if chosen.only and not path.name.startswith(tuple(chosen.only)):
             continue
-        row = rows[path.stem] = measure(path, chosen.pages)
+        row = rows[path.stem] = measure(path, chosen.pages, stamp)
         slow += [f"{path.stem} ({mode}: {row[mode]:.0f} s)" for mode in LIMITS if row[mode] > LIMITS[mode]]
         print(f"{path.stem}: full {row['full']:.0f} s, fast {row['fast']:.0f} s, {row['figures']} figures", flush=True)
         ROWS.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-        write_status(rows)
+        STATUS.write_text(status_page(rows), encoding="utf-8")
     if slow:
         print(f"longer than allowed: {', '.join(slow)}")
     return 1 if slow else 0
