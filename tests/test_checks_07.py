@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-
-from nqs_lab.lab.checks import exercise, grade
+from planted import assert_caught, assert_explained, assert_right, assert_two_each
 
 # --- right answers, written apart from the solutions of the notebook
 
@@ -111,29 +110,18 @@ WRONG = [
 
 @pytest.mark.parametrize("key", RIGHT)
 def test_a_right_answer_passes_for_many_seeds(key):
-    for seed in range(6):
-        verdict = grade(key, RIGHT[key], seed=seed)
-        assert verdict.passed, verdict.text
-        assert verdict.held == len(exercise(key).properties)
+    assert_right(key, RIGHT[key], seeds=6)
 
 
 @pytest.mark.parametrize("k", range(len(WRONG)))
 def test_a_wrong_answer_is_caught_where_it_is_wrong(k):
-    key, answer, says = WRONG[k]
-    for seed in range(3):
-        verdict = grade(key, answer, seed=seed)
-        assert not verdict.passed and "hint:" in verdict.text
-        failed = verdict.text.split("FAILS:")[1].splitlines()[0]
-        assert says in failed, verdict.text
+    assert_caught(*WRONG[k])
 
 
 @pytest.mark.parametrize("key", RIGHT)
 def test_an_empty_or_broken_answer_is_explained(key):
-    assert "not answered yet" in grade(key, lambda *arguments: None, seed=0).text
-    broken = grade(key, lambda *arguments: np.zeros((2, 3, 4)), seed=0)
-    assert not broken.passed and "FAILS" in broken.text
+    assert_explained(key)
 
 
 def test_every_exercise_has_two_planted_wrong_answers():
-    for key in RIGHT:
-        assert len([wrong for wrong in WRONG if wrong[0] == key]) >= 2
+    assert_two_each(RIGHT, WRONG)
