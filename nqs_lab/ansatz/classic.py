@@ -9,7 +9,11 @@ import numpy as np
 from jaxtyping import Array, Complex, Float, Int, Int8, PRNGKeyArray, UInt64
 
 from nqs_lab.ansatz.base import AbstractAnsatz, check_dtype, sum_log_cosh
+from nqs_lab.attention.drawing import normal
 from nqs_lab.spins.lattice import Lattice
+
+START = 0.05
+"""Deviation of the first parameters: small enough to start near the uniform state, large enough to move."""
 
 
 class LogTable(AbstractAnsatz):
@@ -75,7 +79,7 @@ class MeanField(AbstractAnsatz):
             raise ValueError(f"share must be one of site, neel, stripe; got {share!r}.")
         sites = np.arange(lattice.n_sites)
         cell = sites if share == "site" else (1 - lattice.order(share)) // 2
-        self.real, self.imag = _small_normal(key, (2, int(cell.max()) + 1), dtype)
+        self.real, self.imag = normal(key, (2, int(cell.max()) + 1), dtype, START)
         self.cell = jnp.asarray(cell, jnp.int32)
         self.n_sites = lattice.n_sites
 
@@ -105,7 +109,7 @@ class Jastrow(AbstractAnsatz):
             pair_class = np.arange(len(first))
         else:
             pair_class = np.unique(_squared_distances(lattice)[first, second], return_inverse=True)[1]
-        self.coupling = _small_normal(key, (int(pair_class.max()) + 1,), dtype)
+        self.coupling = normal(key, (int(pair_class.max()) + 1,), dtype, START)
         self.pair_class = jnp.asarray(pair_class, jnp.int32)
         self.n_sites = lattice.n_sites
 
@@ -136,20 +140,15 @@ class RBM(AbstractAnsatz):
         self.n_sites = lattice.n_sites
         units = alpha * lattice.n_sites
         keys = jax.random.split(key, 3)
-        self.visible = _small_normal(keys[0], (2, self.n_sites), dtype)
-        self.hidden = _small_normal(keys[1], (2, units), dtype)
-        self.weight = _small_normal(keys[2], (2, units, self.n_sites), dtype)
+        self.visible = normal(keys[0], (2, self.n_sites), dtype, START)
+        self.hidden = normal(keys[1], (2, units), dtype, START)
+        self.weight = normal(keys[2], (2, units, self.n_sites), dtype, START)
 
     def __call__(self, sigma: Int8[Array, " N"]) -> Complex[Array, ""]:
         spins = sigma.astype(self.weight.dtype)
         linear = self.visible @ spins
         real, imag = sum_log_cosh(*(self.hidden + self.weight @ spins))
         return jax.lax.complex(linear[0] + real, linear[1] + imag)
-
-
-def _small_normal(key: PRNGKeyArray, shape: tuple[int, ...], dtype) -> Float[Array, "*shape"]:
-    """Normal numbers of deviation 0.05: small enough to start near the uniform state, large enough to move."""
-    return jnp.asarray(0.05, dtype) * jax.random.normal(key, shape, dtype)
 
 
 def _squared_distances(lattice: Lattice) -> Int[np.ndarray, "N N"]:

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from nqs_lab.attention.drawing import normal, uniform
+
 Table = Int[Array, "n n"] | Int[np.ndarray, "n n"]
 Mask = Bool[Array, "_ _"] | Bool[np.ndarray, "_ _"]
 
@@ -24,9 +26,9 @@ class Dense(eqx.Module):
     def __init__(self, d_in: int, d_out: int, *, std: float | None = None, dtype=jnp.float32, key: PRNGKeyArray):
         if std is None:
             limit = math.sqrt(6 / (d_in + d_out))
-            self.weight = jax.random.uniform(key, (d_in, d_out), dtype, -limit, limit)
+            self.weight = uniform(key, (d_in, d_out), dtype, limit)
         else:
-            self.weight = jnp.asarray(std, dtype) * jax.random.normal(key, (d_in, d_out), dtype)
+            self.weight = normal(key, (d_in, d_out), dtype, std)
         self.bias = jnp.zeros(d_out, dtype)
 
     def __call__(self, x: Float[Array, "*tokens d_in"]) -> Float[Array, "*tokens d_out"]:
@@ -100,8 +102,8 @@ class Positions(eqx.Module):
                 f"displacement must be an (n, n) table of row numbers >= 0, got shape {displacement.shape} with "
                 f"smallest entry {displacement.min(initial=0)}. Number the displacements from 0."
             )
-        scale = jnp.asarray(1 / math.sqrt(len(displacement)) if std is None else std, dtype)
-        self.table = scale * jax.random.normal(key, (heads, int(displacement.max()) + 1), dtype)
+        std = 1 / math.sqrt(len(displacement)) if std is None else std
+        self.table = normal(key, (heads, int(displacement.max()) + 1), dtype, std)
         self.displacement = jnp.asarray(displacement, jnp.int32)
 
     def __call__(self) -> Float[Array, "h n n"]:

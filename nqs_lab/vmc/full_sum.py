@@ -189,10 +189,10 @@ def measure_phases(
 def _randomised(model: AbstractAnsatz, key: PRNGKeyArray) -> AbstractAnsatz:
     """The ansatz with normally distributed parameters of order one, in float64."""
     arrays, static = eqx.partition(model, eqx.is_inexact_array)
-    leaves, structure = jax.tree.flatten(arrays)
-    keys = jax.random.split(key, len(leaves))
-    drawn = [jax.random.normal(k, leaf.shape, jnp.float64) for k, leaf in zip(keys, leaves, strict=True)]
-    return eqx.combine(jax.tree.unflatten(structure, drawn), static)
+    # NumPy draws them: jax.random would compile a program for each shape, which takes longer than the test itself.
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    drawn = jax.tree.map(lambda leaf: jnp.asarray(rng.standard_normal(leaf.shape)), arrays)
+    return eqx.combine(drawn, static)
 
 
 def _orbits(basis: SpinBasis, group: Group) -> tuple[Int[np.ndarray, " D"], Int[np.ndarray, " D"]]:
