@@ -56,7 +56,7 @@ def python(code, *arguments):
 
 @pytest.mark.slow
 def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path):
-    """Three kill -9 at different moments of one run; the end equals that of a run nobody disturbed."""
+    """Two kill -9 at different moments of one run; the end equals that of a run nobody disturbed."""
     code = """
     import sys
     from pathlib import Path
@@ -83,7 +83,7 @@ def test_a_run_killed_in_the_middle_resumes_bit_for_bit(tmp_path):
 
     undisturbed, killed = tmp_path / "undisturbed.nqs", tmp_path / "killed.nqs"
     reference = watch(undisturbed, None)
-    for kill_at in (10, 24, 45):
+    for kill_at in (10, 45):
         assert not watch(killed, kill_at).startswith("end")
     assert watch(killed, None) == reference and reference.startswith("end")
     vmc, blank, _ = build()
@@ -107,7 +107,7 @@ def test_killed_while_writing_leaves_a_complete_checkpoint(tmp_path):
     path = tmp_path / "run.nqs"
     vmc, blank, _ = build()
     reference = bits(nl.run(vmc, blank, 2))
-    for delay in (0.0, 0.013, 0.05):
+    for delay in (0.0, 0.03):
         child = python(code, path)
         assert child.stdout.readline().strip() == "writing"
         while not path.exists():

@@ -22,6 +22,7 @@ LESSONS = [path for path in NOTEBOOKS if path.parent == FOLDER and re.match(r"\d
 # A lesson takes at most 20 seconds in fast mode on two idle cores. A loaded machine gets a multiple of that on the wall
 # clock; the time of the processor, which load hardly changes, may be what two cores do in 20 seconds.
 CEILING, PROCESSOR = 20 * 6, 20 * 2
+LINE = 120  # characters that a page of a book or a half-width window still shows without breaking a table
 
 by_name = lambda path: str(path.relative_to(FOLDER))
 every = pytest.mark.parametrize("path", NOTEBOOKS, ids=by_name)
@@ -89,6 +90,9 @@ def test_notebook_runs_in_fast_mode(path, kernel, tmp_path):
         for output in cell.get("outputs", []):
             assert output.output_type != "error"
             assert output.get("name") != "stderr" or "Warning" not in output.text, output.text
+            if output.get("name") == "stdout":
+                long = [line for line in output.text.splitlines() if len(line) > LINE]
+                assert not long, f"{cell.id} prints more than {LINE} characters a line: {long[0]}"
         for picture in pictures(cell):
             alt = cell.metadata.get("mystnb", {}).get("image", {}).get("alt", "")
             assert len(alt) > 40, f"{cell.id}: a picture needs alt text in the cell's metadata"

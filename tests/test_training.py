@@ -40,7 +40,7 @@ def test_factored_attention_reaches_1e4_within_150_steps(seed):
 @pytest.mark.timeout(600)
 def test_without_the_marshall_sign_the_run_arrives_or_is_seen_to_be_trapped():
     """The authors' protocol has no sign rule: the target is met, or the variance says that this is no eigenstate."""
-    vmc, state, history = train(SEEDS[0], 100, marshall=False)
+    vmc, state, history = train(SEEDS[0], 40, marshall=False)
     stats = nl.measure(vmc, state)
     error = abs(stats.mean.real / E0 - 1)
     basis = nl.SpinBasis(nl.square(4))

@@ -1,5 +1,6 @@
 """The 6x6 runs of notebook 07: which are there, every measured state as numbers per site, and tables in words."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -86,7 +87,9 @@ class Torus:
         text = f"{len(PLANNED) - len(missing)} of {len(PLANNED)} planned 6x6 runs are on the shelf: {'; '.join(there)}."
         if missing:
             text += f"\nNot there: {', '.join(missing)}.\nThe missing ones are trained by: {self.shelf.command}"
-        return text
+        return "\n".join(
+            textwrap.fill(line, 110, subsequent_indent="  ", break_on_hyphens=False) for line in text.splitlines()
+        )
 
     def states(self, j2: float | None = None) -> list[State]:
         """All measured states, of one coupling or of all, plain ones first, then the projected ones."""

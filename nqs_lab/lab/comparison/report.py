@@ -1,5 +1,6 @@
 """The comparison in tables of text: what is on the shelf, and what it says. Every word is made from the numbers."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def stock(shelf: Shelf[Any], name: str) -> str:
         mine = [s for s in wanted if s.seed == seed]
         parts.append(f"{seed}: {sum(_key(s, name) in there for s in mine)} of {len(mine)}")
     total = sum(_key(s, name) in there for s in wanted)
-    text = f"{name}: {total} of {len(wanted)} planned runs are on the shelf (by seed {', '.join(parts)})."
+    text = f"{name}: {total} of {len(wanted)} planned runs are on the shelf\n  (by seed {', '.join(parts)})."
     return text if total == len(wanted) else f"{text}\n  The rest is computed by: {shelf.command}"
 
 
@@ -54,11 +55,12 @@ def scope(rows: Sequence[Row[Any]]) -> str:
     settings = [row.setting for row in rows]
     machines = {row.provenance.get("machine", {}).get("cpu", "an unknown machine") for row in rows}
     minutes = sum(row.numbers.get("seconds", 0.0) for row in rows) / 60
-    return (
+    text = (
         f"4x4 torus, 1x1 patches, full summation; {joined(s.steps for s in settings)} steps; sign rules "
         f"{joined(s.sign for s in settings)}; J2 = {joined(s.j2 for s in settings)}; seeds "
         f"{joined(s.seed for s in settings)}; runs: {len(rows)}, {minutes:.0f} minutes on {', '.join(sorted(machines))}"
     )
+    return textwrap.fill(text, 110, subsequent_indent="  ")
 
 
 def columns(head: Sequence[str], lines: Sequence[Sequence[Any]]) -> str:
@@ -111,8 +113,8 @@ def tuning_words(rows: Sequence[Row[Any]]) -> str:
             seeds = errors[kind].keys() & errors["factored"].keys()
             found = pair({s: (errors[kind][s], errors["factored"][s]) for s in seeds}, j2=0.5, sign="neel")
             lines.append(
-                f"{kind} at its best against factored at its best, log10(error): {said(found)} "
-                f"({len(found.seeds)} tuning seeds: an observation, no verdict)"
+                f"{kind} at its best against factored at its best, log10(error): {said(found)}\n"
+                f"  ({len(found.seeds)} tuning seeds: an observation, no verdict)"
             )
     return "\n".join(lines)
 
