@@ -19,6 +19,20 @@ def imaginary_time(
         raise ValueError(f"rate and max_norm must be positive, got {rate} and {max_norm}.")
     if n_steps < 1 or warm_up < 0:
         raise ValueError(f"n_steps must be at least 1 and warm_up at least 0, got {n_steps} and {warm_up}.")
+    return optax.chain(optax.sgd(_schedule(rate, n_steps, warm_up, floor)), optax.clip_by_global_norm(max_norm))
+
+
+def imaginary_time_span(rate: float | int, n_steps: int, *, warm_up: int = 20, floor: float | int = 0.1) -> float:
+    """The imaginary time of a whole run, units of 1/J1: the sum of its rates, before any limit on the step's length.
+
+    A network that could follow every direction would end in exp(-time H) of its first state, and no nearer to the
+    ground state than that. sorella1998
+    """
+    return float(jnp.sum(_schedule(rate, n_steps, warm_up, floor)(jnp.arange(n_steps))))
+
+
+def _schedule(rate: float | int, n_steps: int, warm_up: int, floor: float | int) -> optax.Schedule:
+    """Linear rise, then a cosine down to a share of the rate."""
     rise = max(1, min(warm_up, n_steps // 3))
 
     def schedule(count):
@@ -27,4 +41,4 @@ def imaginary_time(
         decay = floor + (1 - floor) * 0.5 * (1 + jnp.cos(angle))
         return rate * jnp.minimum((done + 1) / rise, decay)
 
-    return optax.chain(optax.sgd(schedule), optax.clip_by_global_norm(max_norm))
+    return schedule

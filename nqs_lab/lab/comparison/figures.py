@@ -10,6 +10,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
+from nqs_lab.lab.comparison.evolution import Allowed
 from nqs_lab.lab.comparison.inputs import Courses
 from nqs_lab.lab.comparison.pairing import DECOUPLED, FACTORED, T5, Contender, Paired, by_seed, cases, pool
 from nqs_lab.lab.comparison.setting import TYPES
@@ -70,6 +71,22 @@ def accuracy_figure(rows: Sequence[Row[Any]], *, signed: bool = True) -> LabFigu
             _runs(ax, rows, who, key, signed)
         ax.set(xlabel="J2 / J1", ylabel=label, xlim=(-0.05, 1.05))
         _finish(ax)
+    return fig
+
+
+def allowed_figure(rows: Sequence[Row[Any]], limits: Sequence[Allowed]) -> LabFigure:
+    """Relative error of all runs with the default sign rule, and what exact imaginary time leaves, as black lines."""
+    fig, axes = panels(1, 1, size=(7.6, 3.9))
+    ax = axes[0, 0]
+    for who in ALL:
+        _runs(ax, rows, who, "relative_error", True)
+    for limit, dashes in zip(limits, ("--", ":", "-."), strict=False):
+        errors = np.maximum(limit.errors, 1e-8)
+        ax.semilogy(
+            limit.j2, errors, dashes, color="black", marker="", label=f"exact evolution over {limit.span:.1f}/J1"
+        )
+    ax.set(xlabel="J2 / J1", ylabel="relative error of the energy", xlim=(-0.05, 1.05), ylim=(1e-8, None))
+    _finish(ax)
     return fig
 
 
