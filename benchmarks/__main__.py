@@ -2,6 +2,7 @@
 
     python -m benchmarks                          ours alone, everything that takes minutes
     python -m benchmarks --reference PYTHON       NetKet and QuSpin beside ours, from an interpreter that has them
+    python -m benchmarks --torch PYTHON           a GPT in PyTorch beside ours
     python -m benchmarks --only none              write RESULTS.md again from the rows that are there
 
 Run nothing else on the machine meanwhile.
@@ -17,7 +18,7 @@ from statistics import median
 
 HERE = Path(__file__).parent
 ROWS = HERE / "rows"
-PARTS = ("ed", "step", "accuracy", "flows")
+PARTS = ("ed", "step", "accuracy", "flows", "language")
 PHASES = [
     "",
     "Phases of ours, each timed alone. Rate: operations of the matrix products (of the symmetric kernel those that",
@@ -29,7 +30,7 @@ PHASES = [
 ]
 
 
-def measure(part: str, reference: str | None, quick: bool) -> None:
+def measure(part: str, reference: str | None, quick: bool, torch: str | None = None) -> None:
     """Run one benchmark script, which writes its rows, and note where and when."""
     from nqs_lab.store import provenance
 
@@ -41,7 +42,9 @@ def measure(part: str, reference: str | None, quick: bool) -> None:
         command += ["--netket", reference]
     if part == "ed" and reference:  # ours and QuSpin in one interpreter, so that both see the same libraries
         command[0] = reference
-    if part in ("ed", "flows") and quick:
+    if part == "language" and torch:
+        command += ["--torch", torch]
+    if part in ("ed", "flows", "language") and quick:
         command.append("--quick")
     if part == "accuracy" and quick:
         command += ["--case", "4x4"]
@@ -175,7 +178,27 @@ def flows_table(rows: list[dict]) -> list[str]:
     return lines
 
 
-TABLES = {"ed": ed_table, "step": step_table, "accuracy": accuracy_table, "flows": flows_table}
+def language_table(rows: list[dict]) -> list[str]:
+    """Training steps of language models."""
+    lines = [f"## A training step of small language models, {rows[0]['tokens']:,} tokens, {rows[0]['cores']} cores", "",
+             "| model | program | step (s) | tokens per second | to GPT | parameters | first step (s) | peak (GB) |",
+             "|---|---|---|---|---|---|---|---|"]  # fmt: skip
+    for r in rows:
+        program = f"torch {r['version']}" if r["program"] == "torch" else "nqs_lab"
+        lines.append(
+            f"| {r['name']} | {program} | {r['step_s']:.3f} | {r['tokens_per_second']:,.0f} | {r['to_gpt']:.2f} | "
+            f"{r['parameters']:,} | {r['first_s']:.1f} | {r['peak'] / 1e9:.2f} |"
+        )
+    return lines
+
+
+TABLES = {
+    "ed": ed_table,
+    "step": step_table,
+    "accuracy": accuracy_table,
+    "flows": flows_table,
+    "language": language_table,
+}
 
 
 def main() -> None:
@@ -183,11 +206,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=(*PARTS, "none"), default=list(PARTS))
     parser.add_argument("--reference", help="a Python interpreter with netket 3.23 and quspin 1.0.1")
+    parser.add_argument("--torch", help="a Python interpreter with torch")
     parser.add_argument("--quick", action="store_true", help="leave out what takes more than a few minutes")
     args = parser.parse_args()
     for part in args.only:
         if part != "none":
-            measure(part, args.reference, args.quick)
+            measure(part, args.reference, args.quick, args.torch)
     write_results()
 
 

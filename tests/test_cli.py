@@ -20,7 +20,7 @@ from nqs_lab.cli import doctor as doctor_module, notebooks as notebooks_module, 
 from nqs_lab.cli.main import build_parser
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ("doctor", "demo", "train", "lab", "notebooks", "cite")
+COMMANDS = ("doctor", "demo", "train", "train-lm", "lab", "notebooks", "cite")
 TINY = ["train", "6", "--j2", "0.2", "--width", "4", "--heads", "1", "--depth", "1"]
 
 

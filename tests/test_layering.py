@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "attention": {"flows"},
     "ansatz": {"spins", "attention"},
     "vmc": {"spins", "ansatz.base", "store"},
-    "language": {"attention", "store"},
+    "language": {"attention", "store", "vmc.cores"},  # of vmc only how work is shared among cores
     "lab": {"store", "spins", "flows", "attention", "ansatz", "vmc", "language", "nqs_lab"},
     "cli": {"store", "spins", "flows", "attention", "ansatz", "vmc", "language", "lab", "nqs_lab"},
 }

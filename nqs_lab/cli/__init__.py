@@ -1,3 +1,3 @@
-"""The command nqs-lab: doctor, demo, train, lab, notebooks, cite."""
+"""The command nqs-lab: doctor, demo, train, train-lm, lab, notebooks, cite."""
 
 from .main import main as main

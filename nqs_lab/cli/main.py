@@ -51,7 +51,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"nqs-lab {nqs_lab.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands", parser_class=_Parser)
-    for add in (_doctor, _demo, _train, _lab, _notebooks, _reproduce, _cite):
+    for add in (_doctor, _demo, _train, _train_lm, _lab, _notebooks, _reproduce, _cite):
         add(commands)
     return parser
 
@@ -117,6 +117,47 @@ def _train(commands) -> None:
     add("--no-marshall", action="store_true", help="without the Marshall sign rule: the network must find the signs")
     add("--seed", type=int, default=0, help="of weights and samples (default: 0)")
     add("--every", type=int, default=20, metavar="N", help="steps between checkpoints (default: 20)")
+    add("--out", type=Path, default=None, metavar="DIR", help="folder of the run (default: runs/ and the settings)")
+    add("--resume", type=Path, default=None, metavar="DIR", help="go on with the run in this folder, with its settings")
+
+
+def _train_lm(commands) -> None:
+    """nqs-lab train-lm."""
+    command = _command(
+        commands, "train-lm", "train_lm:train_lm", "train a small language model with attention of your choice",
+        "Train a small causal language model whose tokens move by residual blocks (GPT), by Nesterov's accelerated\n"
+        "step or by a damped Hamiltonian flow, on text that needs no network: a generated story grammar, or the\n"
+        "docstrings of the installed scientific packages. Before training it is tested that the model does not see\n"
+        "the tokens that it is to predict. Afterwards it writes. Ctrl-C keeps what is done; --resume goes on.",
+        "nqs-lab train-lm --dynamics nesterov --attention dot-product --corpus grammar --rate 3e-3\n"
+        "  nqs-lab train-lm --dynamics momentum --attention linear --corpus docstrings --vocabulary 1024\n"
+        "  nqs-lab train-lm --dynamics momentum --leaking --allow-leak --corpus grammar\n"
+        "  nqs-lab train-lm --resume runs/grammar-nesterov-dot-product-seed0",
+    )  # fmt: skip
+    add = command.add_argument
+    add("--dynamics", default="residual", help="residual (GPT), nesterov or momentum (default: residual)")
+    add("--attention", default="dot-product", help="dot-product, linear, t5, decoupled or factored; momentum needs one "
+        "that has an energy, so not decoupled (default: dot-product)")  # fmt: skip
+    add("--corpus", default="grammar", help="grammar, docstrings or tinystories (from the network; default: grammar)")
+    add(
+        "--memory",
+        type=float,
+        default=0.9,
+        help="of the grammar: how surely a thing stays with its owner, 0 to 1 (0.9)",
+    )
+    add("--stories", type=int, default=20_000, help="of the grammar: stories to learn from (default: 20000)")
+    add("--vocabulary", type=int, default=512, help="pieces of words, 257 to 1024, or 256 for bytes (default: 512)")
+    add("--block", type=int, default=128, help="tokens that the model reads at once (default: 128)")
+    add("--width", type=int, default=64, help="numbers per token (default: 64)")
+    add("--heads", type=int, default=4, help="attention heads; must divide the width (default: 4)")
+    add("--depth", type=int, default=4, help="blocks, one above the other (default: 4)")
+    add("--steps", type=int, default=1000, help="steps of AdamW, which the learning rate's decay spans (default: 1000)")
+    add("--batch", type=int, default=18, help="pieces of text in a step; the paper takes 72 (default: 18)")
+    add("--rate", type=float, default=1e-3, help="largest learning rate; the paper takes 3e-4 (default: 1e-3)")
+    add("--seed", type=int, default=0, help="of weights and batches (default: 0)")
+    add("--leaking", action="store_true", help="momentum with the force that sees the future, as a witness")
+    add("--allow-leak", action="store_true", help="train a model even if the causality probe finds a leak")
+    add("--until", type=int, default=None, metavar="N", help="stop after step N; --resume goes on from there")
     add("--out", type=Path, default=None, metavar="DIR", help="folder of the run (default: runs/ and the settings)")
     add("--resume", type=Path, default=None, metavar="DIR", help="go on with the run in this folder, with its settings")
 

@@ -97,7 +97,7 @@ def _settings(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         if not file.exists():
             raise ValueError(f"{args.resume} holds no run (expected {SETTINGS} in it): give the folder of a run")
         settings = json.loads(file.read_text(encoding="utf-8"))
-        return settings | ({} if args.steps is None else {"steps": _positive("--steps", args.steps)}), args.resume
+        return settings | ({} if args.steps is None else {"steps": positive("--steps", args.steps)}), args.resume
     if args.full_sum and args.samples is not None:
         raise ValueError("--full-sum needs no samples: give --samples or --full-sum, not both")
     sites = _lattice(args.lattice).n_sites
@@ -110,15 +110,15 @@ def _settings(args: argparse.Namespace) -> tuple[dict[str, Any], Path]:
         "width": args.width,
         "heads": args.heads,
         "depth": args.depth,
-        "steps": _positive("--steps", 150 if args.steps is None else args.steps),
-        "samples": None if full else _positive("--samples", args.samples or CHAINS),
+        "steps": positive("--steps", 150 if args.steps is None else args.steps),
+        "samples": None if full else positive("--samples", args.samples or CHAINS),
         "rate": args.rate if args.rate is not None else RATE,
         "marshall": not args.no_marshall,
         "seed": args.seed,
     }
     if not (math.isfinite(settings["rate"]) and settings["rate"] > 0):
         raise ValueError(f"--rate must be a positive number, got {args.rate}")
-    _positive("--every", args.every)
+    positive("--every", args.every)
     name = f"{args.lattice}-j2_{args.j2:g}-{args.attention}-seed{args.seed}"
     return settings, args.out or Path("runs") / name
 
@@ -139,7 +139,7 @@ def _reference(lattice: nl.Lattice, ham: nl.Heisenberg, settings: dict[str, Any]
     return known_energy(lattice, settings["j2"])
 
 
-def _positive(name: str, value: int) -> int:
+def positive(name: str, value: int) -> int:
     """The value, if it is at least 1."""
     if value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}")

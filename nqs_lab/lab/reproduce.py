@@ -81,12 +81,17 @@ class RunValue(NamedTuple):
 
 
 def compare_runs(
-    shipped: Mapping[str, RunValue], rebuilt: Mapping[str, RunValue], *, margin: float | int = 0.3
+    shipped: Mapping[str, RunValue],
+    rebuilt: Mapping[str, RunValue],
+    *,
+    margin: float | int = 0.3,
+    what: str = "log10 of the error",
 ) -> Report:
     """Every rebuilt run against the shipped run of the same name.
 
     The first START energies agree to 1e-5 (relative). The final log10 of the error agrees within the spread of the
     shipped seeds of that case (largest minus smallest), at least `margin`; a sampled one within 4 standard errors more.
+    `what`: what the last number of a run is, where it is no such logarithm.
     Raises ValueError if nothing was rebuilt.
     """
     if not rebuilt:
@@ -104,18 +109,23 @@ def compare_runs(
         fine = abs(new.log_error - old.log_error) <= allowed and not start > 1e-5
         agrees, count = agrees and fine, count + 1
         early = "" if np.isnan(start) else f"first steps {start:.0e} (allowed 1e-05), "
-        text = f"{early}log10 of the error {new.log_error:.2f}, shipped {old.log_error:.2f}"
+        text = f"{early}{what} {new.log_error:.2f}, shipped {old.log_error:.2f}"
         lines.append(f"{name}: {text}, allowed difference {allowed:.2f}{'' if fine else '  <- differs'}")
     return Report(agrees, count, tuple(lines))
 
 
-def shelf_values(shelf: Shelf[Any], log_error: Callable[[Row[Any]], float] | None = None) -> dict[str, RunValue]:
-    """The runs of a shelf as values; `log_error` reads log10 of a row's error (default: relative error of energy)."""
+def shelf_values(
+    shelf: Shelf[Any], log_error: Callable[[Row[Any]], float] | None = None, *, curve: str = "energy"
+) -> dict[str, RunValue]:
+    """The runs of a shelf as values; `log_error` reads log10 of a row's error (default: relative error of energy).
+
+    `curve`: the array of the learning curve, whose first steps are compared.
+    """
     found = {}
     for row in shelf.rows:
         case = tuple((k, v) for k, v in sorted(row.setting.as_dict().items()) if k != "seed")
         try:
-            start = shelf.arrays(row)["energy"][:START]
+            start = shelf.arrays(row)[curve][:START]
         except (FileNotFoundError, KeyError):
             start = None
         value = float(np.log10(row["relative_error"])) if log_error is None else log_error(row)

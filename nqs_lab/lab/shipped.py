@@ -11,6 +11,8 @@ import numpy as np
 from nqs_lab.lab.reproduce import DATA, START, Report, RunValue, Shipped, compare_json, compare_runs, shelf_values
 from nqs_lab.lab.shelf import Row
 
+LOSS = 0.02
+"""Nats per token by which two trainings of a language model from one seed may differ: the margin of its comparison."""
 EXACT = 1e-7
 """Absolute, for numbers from exact diagonalisation (rounded to 10 or 12 digits in the files)."""
 
@@ -36,6 +38,15 @@ def shipped_results() -> dict[str, Shipped]:
         _runs("dimer_runs", "4x4: networks trained on the dimer state", 10, _dimers),
         _runs("sentences_tune", "masked words: learning rates", 60, _sentences),
         _runs("sentences_grid", "masked words: three readers, two languages, sentences of 16 to 512", 60, _sentences),
+        *(
+            _runs(f"language_{name}_{corpus}", f"language models, {what}", minutes, _language, loss=True)
+            for name, corpus, what, minutes in (
+                ("tune", "grammar", "stories: learning rates, 36 runs or more", 45),
+                ("grid", "grammar", "stories: GPT, Nesterov, momentum, five seeds, the witness, 63 runs", 80),
+                ("tune", "docstrings", "docstrings: learning rates, 18 runs or more", 30),
+                ("grid", "docstrings", "docstrings: GPT, Nesterov, momentum, three seeds, 37 runs", 55),
+            )
+        ),
     ]
     return {result.name: result for result in found if _is_there(result.name)}
 
@@ -73,17 +84,31 @@ Values = Callable[[Path], Mapping[str, RunValue]]
 Train = Callable[[Path, Sequence[str]], None]
 
 
-def _runs(name: str, what: str, minutes: float | int, open_runs: Callable[[str], tuple[Values, Train]]) -> Shipped:
-    """Trained runs. `open_runs(name)`: what reads them from a folder, and what trains chosen ones into another."""
+def _runs(
+    name: str,
+    what: str,
+    minutes: float | int,
+    open_runs: Callable[[str], tuple[Values, Train]],
+    *,
+    loss: bool = False,
+) -> Shipped:
+    """Trained runs. `open_runs(name)`: what reads them from a folder, and what trains chosen ones into another.
+
+    `loss`: they are judged by a loss in nats per token, within LOSS, and not by the logarithm of an error.
+    """
 
     def rebuild(out: Path, only: Sequence[str]) -> None:
         open_runs(name)[1](out, only)
 
     def compare(out: Path) -> Report:
         values = open_runs(name)[0]
+        if loss:
+            return compare_runs(values(DATA), values(out), margin=LOSS, what="loss in nats per token")
         return compare_runs(values(DATA), values(out))
 
     words = "first energies to 1e-5, the final error within the spread of the shipped seeds"
+    if loss:
+        words = f"first losses to 1e-5, the final loss within the spread of the shipped seeds, or {LOSS} nats per token"
     return Shipped(name.replace("_", "-"), what, minutes, words, rebuild, compare)
 
 
@@ -149,6 +174,24 @@ def _sentences(name: str) -> tuple[Values, Train]:
         return math.log10(max(row["stages"][-1]["excess"], 1e-4))  # below that it is noise of the test sentences
 
     return lambda folder: shelf_values(shelf(kind, folder), log_excess), train
+
+
+def _language(name: str) -> tuple[Values, Train]:
+    """The language models of lesson 14; what is compared of them is the held-out loss, in nats per token."""
+    from nqs_lab.lab.language_runs.__main__ import fill, shelf
+
+    _, kind, corpus = name.split("_")
+
+    def train(out: Path, only: Sequence[str]) -> None:
+        place = shelf(kind, corpus)
+        settings = chosen([row.setting for row in place.rows], only, place.command)
+        fill(shelf(kind, corpus, out), settings, keep=kind == "grid", deadline=float("inf"))
+
+    def values(folder: Path) -> dict[str, RunValue]:
+        place = shelf(kind, corpus, folder)
+        return shelf_values(place, lambda row: row["loss"], curve="curve")
+
+    return values, train
 
 
 def _traps(_: str) -> tuple[Values, Train]:
