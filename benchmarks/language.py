@@ -42,14 +42,14 @@ def child(kind: str, sizes: dict[str, int], steps: int) -> None:
     import jax
     import numpy as np
 
-    from nqs_lab.language import Batch, LanguageModel, Recipe, make_model, start, train_step
+    from nqs_lab.language import Batch, LanguageModel, Recipe, start, train_step
 
     shape = {name: sizes[name] for name in ("width", "heads", "depth")}
-    make = lambda key: LanguageModel(
-        sizes["vocabulary"], sizes["block"], mlp_ratio=sizes["ratio"], key=key, **shape, **KINDS[kind]
+    model = LanguageModel(
+        sizes["vocabulary"], sizes["block"], mlp_ratio=sizes["ratio"], key=jax.random.key(0), **shape, **KINDS[kind]
     )
     recipe = Recipe(rate=1e-3, steps=max(steps, 2), batch=sizes["batch"], warm_up=1)
-    state = start(make_model(make, 0), recipe)
+    state = start(model, recipe)
     tokens = np.random.default_rng(0).integers(sizes["vocabulary"], size=(sizes["batch"], sizes["block"] + 1))
     batch = Batch(tokens[:, :-1].astype(np.int32), tokens[:, 1:].astype(np.int32))
     seconds, work, losses = [], [], []

@@ -1,6 +1,9 @@
 """What every exercise is asked: right answers pass, planted wrong ones fail at the property that they break."""
 
+from collections.abc import Callable
+
 import numpy as np
+import pytest
 
 from nqs_lab.lab.checks import exercise, grade
 
@@ -33,3 +36,33 @@ def assert_two_each(right, wrong):
     """At least two planted wrong answers for every exercise."""
     for key in right:
         assert len([planted for planted in wrong if planted[0] == key]) >= 2
+
+
+def questions(right, wrong, seeds: Callable[[str], int] = lambda key: 6):
+    """The four tests of a lesson's exercises, to be named in its test file.
+
+    `right`: an answer for every exercise. `wrong`: (exercise, answer, words of the property that it breaks).
+    `seeds`: on how many random cases the right answer of an exercise is tried.
+    """
+
+    @pytest.mark.parametrize("key", right)
+    def a_right_answer_passes_for_many_seeds(key):
+        assert_right(key, right[key], seeds=seeds(key))
+
+    @pytest.mark.parametrize("k", range(len(wrong)))
+    def a_wrong_answer_is_caught_where_it_is_wrong(k):
+        assert_caught(*wrong[k])
+
+    @pytest.mark.parametrize("key", right)
+    def an_empty_or_broken_answer_is_explained(key):
+        assert_explained(key)
+
+    def every_exercise_has_two_planted_wrong_answers():
+        assert_two_each(right, wrong)
+
+    return (
+        a_right_answer_passes_for_many_seeds,
+        a_wrong_answer_is_caught_where_it_is_wrong,
+        an_empty_or_broken_answer_is_explained,
+        every_exercise_has_two_planted_wrong_answers,
+    )

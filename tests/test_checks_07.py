@@ -1,8 +1,7 @@
 """The checks of notebook 07 pass on right answers and fail on the classic wrong ones, at the right property."""
 
 import numpy as np
-import pytest
-from planted import assert_caught, assert_explained, assert_right, assert_two_each
+from planted import questions
 
 # --- right answers, written apart from the solutions of the notebook
 
@@ -108,20 +107,4 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("key", RIGHT)
-def test_a_right_answer_passes_for_many_seeds(key):
-    assert_right(key, RIGHT[key], seeds=6)
-
-
-@pytest.mark.parametrize("k", range(len(WRONG)))
-def test_a_wrong_answer_is_caught_where_it_is_wrong(k):
-    assert_caught(*WRONG[k])
-
-
-@pytest.mark.parametrize("key", RIGHT)
-def test_an_empty_or_broken_answer_is_explained(key):
-    assert_explained(key)
-
-
-def test_every_exercise_has_two_planted_wrong_answers():
-    assert_two_each(RIGHT, WRONG)
+test_right, test_wrong, test_explained, test_two_each = questions(RIGHT, WRONG)

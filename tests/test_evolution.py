@@ -7,6 +7,7 @@ from scipy.linalg import expm
 
 import nqs_lab as nl
 from nqs_lab.lab.comparison.evolution import Allowed, allowed, allowed_table, evolve, flat_state, spans
+from nqs_lab.lab.comparison.pairing import FACTORED, T5
 from nqs_lab.lab.comparison.setting import Problem, Setting, problem
 from nqs_lab.lab.shelf import Row
 from nqs_lab.vmc.recipe import imaginary_time, imaginary_time_span
@@ -30,7 +31,7 @@ def test_evolution_is_the_exponential(n, span):
 
 def test_the_flat_state_has_the_signs_of_the_rule():
     four = problem(0.5)
-    neel, stripe, none = (flat_state(four.basis, four.lattice, sign) for sign in ("neel", "stripe", "none"))
+    neel, stripe, none = (flat_state(four.basis, sign) for sign in ("neel", "stripe", "none"))
     ham = nl.j1j2(four.lattice, 0.5)
     assert np.isclose(nl.expectation(ham, neel, four.basis) / 16, -19 / 60)  # as lesson 07 derives
     assert nl.expectation(nl.j1j2(four.lattice, 1.0), stripe, four.basis) < nl.expectation(
@@ -38,7 +39,7 @@ def test_the_flat_state_has_the_signs_of_the_rule():
     )
     still = nl.SpinBasis(four.lattice, sector=nl.Sector(momentum=(0, 0)))
     for psi, sign in ((neel, "neel"), (stripe, "stripe"), (none, "none")):
-        np.testing.assert_allclose(still.expand(flat_state(still, four.lattice, sign)), psi, atol=1e-14)
+        np.testing.assert_allclose(still.expand(flat_state(still, sign)), psi, atol=1e-14)
     assert np.all(none > 0) and all(np.isclose(np.linalg.norm(psi), 1) for psi in (neel, stripe, none))
 
 
@@ -55,7 +56,7 @@ def test_the_span_is_the_sum_of_the_steps_that_the_optimiser_takes(rate, steps):
 def test_sr_with_a_number_for_every_configuration_follows_the_exact_evolution():
     """The rate is an imaginary time: a table of all amplitudes, trained in short steps, arrives where exp does."""
     found = magnet(6, 0.3)
-    start = flat_state(found.basis, found.lattice, "neel")
+    start = flat_state(found.basis, "neel")
     table = nl.LogTable(found.basis, state=start.astype(complex))
     steps, rate = 60, 0.01
     vmc = nl.VMC(
@@ -81,6 +82,6 @@ def test_the_limits_fall_with_time_and_the_table_marks_agreement():
     span = {rate: imaginary_time_span(rate, 100) for rate in (0.1, 0.2)}
     limits = [Allowed(span[0.1], (0.5, 0.8), (1e-6, 1e-3)), Allowed(span[0.2], (0.5, 0.8), (1e-9, 1e-4))]
     rows = [row("factored", 0.1, 1.1e-3, 0.8), row("t5", 0.2, 5e-4, 0.8), row("factored", 0.1, 1e-5, 0.5)]
-    assert spans(rows) == {"factored": span[0.1], "t5": span[0.2]}
+    assert spans(rows) == {FACTORED: span[0.1], T5: span[0.2]}
     text = allowed_table(rows, limits).splitlines()
     assert "1.1e-03*" in text[2] and "5.0e-04*" not in text[2] and "*" not in text[1] and "nan" in text[1]

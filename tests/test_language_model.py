@@ -13,7 +13,6 @@ from nqs_lab.language import (
     LeakError,
     check_causal,
     leak,
-    make_model,
     text_maps,
     write,
     write_text,
@@ -25,8 +24,8 @@ TINY = dict(width=8, heads=2, depth=1, mlp_ratio=2)
 
 
 def tiny(vocabulary=11, block=6, seed=0, **options):
-    """A tiny model; one compiled program draws its weights."""
-    return make_model(lambda key: LanguageModel(vocabulary, block, key=key, **(TINY | options)), seed)
+    """A tiny model."""
+    return LanguageModel(vocabulary, block, key=jax.random.key(seed), **(TINY | options))
 
 
 def norm(x, p):

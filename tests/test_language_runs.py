@@ -6,6 +6,7 @@ import functools
 import numpy as np
 import pytest
 
+from nqs_lab.lab.filling import TimeIsUp
 from nqs_lab.lab.language_runs import __main__ as command, training
 from nqs_lab.lab.language_runs.cost import estimate
 from nqs_lab.lab.language_runs.report import (
@@ -204,7 +205,7 @@ def test_a_tiny_family_is_trained_taken_up_again_and_reported(small, tmp_path, c
     monkeypatch.setattr(training, "samples", functools.partial(training.samples, length=50))
     settings = [tiny(kind, seed) for seed in seeds(2) for kind in ("gpt", "leaking")]
     place = command.shelf("grid", "grammar", tmp_path)
-    with pytest.raises(command.TimeIsUp, match="4 runs to go"):
+    with pytest.raises(TimeIsUp, match="4 runs to go"):
         command.fill(place, settings, keep=True, deadline=-1.0, given=small)
     command.fill(place, settings[:1], keep=True, deadline=np.inf, given=small)
     again = command.shelf("grid", "grammar", tmp_path)

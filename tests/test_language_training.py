@@ -22,7 +22,6 @@ from nqs_lab.language import (
     fit,
     fixed_blocks,
     judge,
-    make_model,
     start,
     train_step,
     training_key,
@@ -39,9 +38,7 @@ MATERIAL = Material(TEXT, fixed_blocks(TEXT, N, 5))
 
 @pytest.fixture(scope="module")
 def model():
-    return make_model(
-        lambda key: LanguageModel(V, N, width=8, heads=2, depth=1, mlp_ratio=2, dynamics="nesterov", key=key), 0
-    )
+    return LanguageModel(V, N, width=8, heads=2, depth=1, mlp_ratio=2, dynamics="nesterov", key=jax.random.key(0))
 
 
 @pytest.fixture(scope="module")
@@ -172,10 +169,9 @@ def test_a_step_that_is_not_finite_is_not_taken(fresh):
 
 def test_a_leaking_model_is_not_trained():
     leaking = {"force": "leaking"}
-    make = lambda key: LanguageModel(
-        V, N, width=4, heads=1, depth=1, dynamics="momentum", dynamics_options=leaking, key=key
+    bad = LanguageModel(
+        V, N, width=4, heads=1, depth=1, dynamics="momentum", dynamics_options=leaking, key=jax.random.key(0)
     )
-    bad = make_model(make, 0)
     with pytest.raises(LeakError, match="sees the tokens"):
         start(bad, RECIPE)
     assert start(bad, RECIPE, allow_leak=True).leak > 1e-4
@@ -197,13 +193,13 @@ PROGRAM = textwrap.dedent(
     nl.enable_x64()
     seen = nl.use_cores(int(sys.argv[1]))
     import jax, numpy as np
-    from nqs_lab.language import LanguageModel, Material, Recipe, fit, fixed_blocks, make_model, start, training_key
+    from nqs_lab.language import LanguageModel, Material, Recipe, fit, fixed_blocks, start, training_key
     from nqs_lab.language import training
     text = np.random.default_rng(0).integers(7, size=300).astype(np.int32)
-    make = lambda key: LanguageModel(7, 6, width=8, heads=2, depth=1, mlp_ratio=2, key=key)
+    model = LanguageModel(7, 6, width=8, heads=2, depth=1, mlp_ratio=2, key=jax.random.key(0))
     recipe = Recipe(rate=0.01, steps=4, batch=6, warm_up=2, look=2)
     material = Material(text, fixed_blocks(text, 6, 4))
-    state = fit(start(make_model(make, 0), recipe), recipe, material, training_key(0)).state
+    state = fit(start(model, recipe), recipe, material, training_key(0)).state
     found = {"seen": seen, "losses": state.losses.tolist(), "judged": state.judged.tolist(),
              "embed": state.model.embed.tolist(), "traced": training._train_step._cached._cache_size()}
     print("RESULT" + json.dumps(found))

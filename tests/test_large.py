@@ -14,8 +14,9 @@ import pytest
 import nqs_lab as nl
 from nqs_lab.lab.comparison.freezing import freeze_test
 from nqs_lab.lab.comparison.setting import tuning_settings
+from nqs_lab.lab.filling import TimeIsUp
 from nqs_lab.lab.large import __main__ as command, running
-from nqs_lab.lab.large.clock import Clock, TimeIsUp
+from nqs_lab.lab.large.clock import Clock
 from nqs_lab.lab.large.collecting import Collected, collect, start_from
 from nqs_lab.lab.large.correlating import distances, exact_correlations, sampled_correlations
 from nqs_lab.lab.large.measuring import Effort, freeze_sampled, is_symmetrised, measure_symmetrised, symmetrised
@@ -501,4 +502,4 @@ def test_the_command_trains_lists_and_stops(tmp_path, capsys, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "run", stop)
-    assert command.main(["chains", *where]) == 130 and "everything is kept" in capsys.readouterr().out
+    assert command.main(["chains", *where]) == 130 and "what was done is kept" in capsys.readouterr().out

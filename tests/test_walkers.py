@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 import nqs_lab as nl
+from nqs_lab.lab.signs import rule
 from nqs_lab.lab.walker_states import (
     COUPLINGS,
     all_states,
     all_walks,
     jastrow_exponent,
-    marshall_signs,
     trap_state,
     trial_state,
 )
@@ -110,9 +110,9 @@ def test_jastrow_and_sign_are_those_of_the_library():
     couplings = tuple(float(v) for v in np.asarray(model.ansatz.coupling))
     log_psi = np.asarray(log_amplitudes(model, jnp.asarray(basis.configurations()), 512))
     np.testing.assert_allclose(log_psi.real, jastrow_exponent(basis, couplings), atol=1e-12)
-    np.testing.assert_allclose(np.exp(1j * log_psi.imag), marshall_signs(basis), atol=1e-12)
+    np.testing.assert_allclose(np.exp(1j * log_psi.imag), rule(basis, "neel"), atol=1e-12)
     with pytest.raises(ValueError, match="sublattices"):
-        marshall_signs(nl.SpinBasis(16))
+        rule(nl.SpinBasis(16), "neel")
 
 
 def test_states_are_what_they_say():
@@ -130,7 +130,7 @@ def test_states_are_what_they_say():
 def test_shipped_couplings_are_a_minimum():
     """No coupling lowers the energy of the Jastrow state: the gradient vanishes."""
     basis = nl.SpinBasis(nl.square(4))
-    h, sign = nl.matrix(nl.j1j2(nl.square(4), 0.5), basis), marshall_signs(basis)
+    h, sign = nl.matrix(nl.j1j2(nl.square(4), 0.5), basis), rule(basis, "neel")
     energy = lambda v: trial_state("", sign * np.exp(jastrow_exponent(basis, tuple(v))), h).energy
     middle = energy(COUPLINGS)
     for k in range(5):

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 import nqs_lab as nl
@@ -71,11 +72,10 @@ class Job:
             per_token = len(self.corpus.held_out_text) / len(held)
             self.floor = grammar.floor() * per_token
         options = {"force": "leaking"} if s["leaking"] else None
-        make = lambda key: models.LanguageModel(
-            self.tokens.size, s["block"], dynamics_options=options, key=key,
+        self.model = models.LanguageModel(
+            self.tokens.size, s["block"], dynamics_options=options, key=jax.random.key(s["seed"]),
             **{name: s[name] for name in ("width", "heads", "depth", "attention", "dynamics")},
         )  # fmt: skip
-        self.model = running.make_model(make, s["seed"])
         names = ("rate", "steps", "batch")
         warm_up, look = min(150, max(1, s["steps"] // 4)), max(1, min(100, s["steps"] // 10))
         self.recipe = training.Recipe(**{name: s[name] for name in names}, warm_up=warm_up, look=look)
@@ -170,8 +170,6 @@ def _report(job: Job, fitted: running.Fitted, folder: Path) -> int:
 
 def _sample(job: Job, model: models.LanguageModel) -> str:
     """A text after the prompt of the corpus; U+FFFD for bytes that are no text."""
-    import jax
-
     prompt = PROMPTS[job.settings["corpus"]]
     key = jax.random.fold_in(jax.random.key(job.settings["seed"]), 2)
     return prompt + language.write_text(model, job.tokens, prompt, WRITTEN, key, temperature=0.8)

@@ -25,7 +25,7 @@ from nqs_lab.lab.explorer_runs import (
 )
 from nqs_lab.lab.notebook import LabFigure, seeds
 from nqs_lab.lab.shelf import Shelf
-from nqs_lab.lab.widgets import Picture, Ticket, Worker, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, Ticket, Worker, ipywidgets, message
 
 COUPLINGS = tuple(k / 20 for k in range(21))
 RULES = ("default", "neel", "stripe", "none")
@@ -34,7 +34,7 @@ _LABEL: dict[str, Any] = {"style": {"description_width": "110px"}}
 _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 520px)"}, **_LABEL}
 
 
-class AttentionExplorer:
+class AttentionExplorer(Dashboard):
     """All shipped runs on the 4x4 torus, and the ones you train here, each beside the exact ground state.
 
     A setting that is not on the shelf is said to be missing, with what to do about it; nothing is interpolated.
@@ -88,24 +88,15 @@ class AttentionExplorer:
             self._shipped[row.setting.name] = view_of(row.setting, self.shelf.arrays(row), row.numbers, SHIPPED)
         return self._shipped[row.setting.name]
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(self) -> LabFigure:
         """What is shown now, without a kernel, at the last look of the run."""
         view, point = self.view, exact(float(self.j2.value))
         return draw.static_figure(view, point, layer=self._layer, head=self._head, quantity=str(self.quantity.value))
 
-    def close(self) -> None:
-        """End the training and take the explorer off the page."""
-        self.worker.close()
-        self.view_box.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view_box._repr_mimebundle_(**options)
+    @property
+    def _page(self) -> Any:
+        """The box of controls and picture."""
+        return self.view_box
 
     # ------------------------------------------------------------------ the picture
 

@@ -10,7 +10,7 @@ import numpy as np
 from nqs_lab.lab.bowl import METHODS, Bowl, settled
 from nqs_lab.lab.notebook import LabFigure, panels
 from nqs_lab.lab.plots_11 import Curves, Paths
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 KAPPAS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 RATES = (0.05, 0.1, 0.2, 0.5, 1.0, 1.5, 1.9, 2.1, 3.0, 3.9, 4.2)
@@ -27,7 +27,7 @@ def starting_point(kind: str, kappa: float | int) -> tuple[float, float]:
     return {STARTS[0]: (1.0, 1.0 / float(np.sqrt(kappa))), STARTS[1]: (0.9, 0.5), STARTS[2]: (1.0, 0.0)}[kind]
 
 
-class DampingDashboard:
+class DampingDashboard(Dashboard):
     """Descent, heavy ball and Nesterov side by side: paths in the bowl, and energies against force evaluations.
 
     All three take one force evaluation a step and share the learning rate. Computed at each move, in milliseconds; no
@@ -45,11 +45,6 @@ class DampingDashboard:
         self._show()
 
     # ------------------------------------------------------------------ what a reader or a test may call
-
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
 
     @property
     def bowl(self) -> Bowl:
@@ -93,14 +88,6 @@ class DampingDashboard:
         fig.legend(lines, names, loc="outside lower center", ncols=3)
         return fig
 
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no thread)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
-
     # ------------------------------------------------------------------ controls and drawing
 
     def _make_controls(self) -> None:
@@ -118,17 +105,11 @@ class DampingDashboard:
         )
         self.controls = (self.kappa, self.rate, self.kept, self.start)
         for control in self.controls:
-            control.observe(self._on_change, names="value")
+            control.observe(self._show, names="value")
         self.summary = ipywidgets.HTML()
         self.view = ipywidgets.VBox([*self.controls, self.picture.widget, self.summary])
 
-    def _on_change(self, change: Any) -> None:
-        """Any control: show the new choice."""
-        del change
-        with self.lock:
-            self._show()
-
-    def _show(self) -> None:
+    def _show(self, *_: Any) -> None:
         """Compute the paths and put them into the picture and into words."""
         with self.lock:
             bowl = self.bowl

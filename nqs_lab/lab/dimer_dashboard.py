@@ -21,7 +21,7 @@ from nqs_lab.lab.partner import (
     state_error,
     sufficient_bias,
 )
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 SIZES = (4, 9, 16, 25, 36, 64, 100)
 SPREADS = (0.0, 1.0, 2.0, 3.0, 4.0, 6.0)
@@ -74,7 +74,7 @@ def weight_map(n: int, bias: float, spread: float, number: int) -> tuple[np.ndar
     return (weights / weights.sum()).reshape(side, side), asks, partner
 
 
-class DimerDashboard:
+class DimerDashboard(Dashboard):
     """Sliders for the positional bias P, the spread B of the content logits, and the number n of patches.
 
     Left: where one patch looks in one configuration. Middle: the partner's weight over many configurations. Right: the
@@ -110,11 +110,6 @@ class DimerDashboard:
         found, k = self.curves(), int(np.argmin(np.abs(GRID - self.bias.value)))
         return {name: float(values[k]) for name, values in found._asdict().items()}
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(self, n: int = 25, spreads: tuple[float, ...] = (0.0, 2.0, 4.0)) -> LabFigure:
         """The middle and the right panel for several spreads, without a kernel."""
         fig, axes = panels(2, len(spreads), size=(3.5 * len(spreads), 6.2))
@@ -133,14 +128,6 @@ class DimerDashboard:
         handles = [*axes[0, 0].lines[:4], *axes[1, 0].lines[:2]]
         fig.legend(handles=handles, loc="outside lower center", ncol=3)
         return fig
-
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no thread)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the picture
 

@@ -17,7 +17,7 @@ from nqs_lab.lab.j2_figures import (
 )
 from nqs_lab.lab.notebook import MARKERS, PALETTE, LabFigure, panels
 from nqs_lab.lab.results import J2Scan, Levels, compute_levels, load_j2_scan
-from nqs_lab.lab.widgets import Picture, Ticket, Worker, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, Ticket, Worker, ipywidgets, message
 from nqs_lab.spins import Lattice, chain, square, tilted
 
 CLUSTERS = {
@@ -30,7 +30,7 @@ CLUSTERS = {
 _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 560px)"}, "style": {"description_width": "150px"}}
 
 
-class J2Dashboard:
+class J2Dashboard(Dashboard):
     """A slider over the shipped J2 points of the 4x4 torus, and a Run button that computes other clusters live.
 
     The slider holds computed points only: nothing is interpolated. Open symbols are what Run computes.
@@ -67,23 +67,9 @@ class J2Dashboard:
     def j2(self, value: float) -> None:
         self.slider.value = self.scan.at(value).j2
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(self, values: tuple[float, ...] = (0.0, 0.5, 0.6, 1.0)) -> LabFigure:
         """The same numbers without a kernel: the curves, and C(r) and S(q) at some J2."""
         return static_figure(self.scan, values)
-
-    def close(self) -> None:
-        """End the worker thread and take the dashboard off the page."""
-        self.worker.close()
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the picture
 

@@ -10,7 +10,7 @@ import numpy as np
 from nqs_lab.lab import plots_04
 from nqs_lab.lab.landscape import STARTS, Landscape, Path, descend, make_landscape, minimum
 from nqs_lab.lab.notebook import LabFigure, panels
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 RATES = tuple(float(f"{m}e{e}") for e in (-3, -2) for m in (1, 1.5, 2, 3, 4, 6, 8)) + (0.1, 0.15, 0.2)
 TIMES = tuple(float(f"{m}e{e}") for e in (-2, -1) for m in (1, 1.5, 2, 3, 4, 6, 8)) + (1.0, 1.5, 2.0)
@@ -22,7 +22,7 @@ GAP = "(E_best \u2212 E_exact)/N"
 _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 560px)"}, "style": {"description_width": "150px"}}
 
 
-class LandscapeDashboard:
+class LandscapeDashboard(Dashboard):
     """Learning rates and diagonal shift on sliders; the two paths and the two energy curves are computed at each move.
 
     Arguments:
@@ -68,11 +68,6 @@ class LandscapeDashboard:
         shift = float(self.shift.value)
         return plain, descend(self.landscape, start, rate=float(self.time.value), diag_shift=shift, **common)
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(
         self, rates: tuple[tuple[float, float], ...] = ((0.004, 0.04), (0.015, 0.4), (0.02, 1.0)), shift: float = 1e-6
     ) -> LabFigure:
@@ -89,14 +84,6 @@ class LandscapeDashboard:
         lines, names = axes[1, 0].get_legend_handles_labels()
         fig.legend(lines, names, loc="outside lower center", ncols=3)
         return fig
-
-    def close(self) -> None:
-        """Take the dashboard off the page."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the picture
 

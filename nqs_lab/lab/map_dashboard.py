@@ -10,7 +10,7 @@ import numpy as np
 import nqs_lab as nl
 from nqs_lab.lab import map_figures as maps
 from nqs_lab.lab.notebook import LabFigure, panels
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 from nqs_lab.spins import Lattice
 
 LOOK, EXCHANGE = "look from this patch", "exchange two spins"
@@ -18,7 +18,7 @@ STRENGTHS = (0.0, 0.5, 1.0, 2.0, 4.0)
 _LABEL: dict[str, Any] = {"style": {"description_width": "110px"}}
 
 
-class MapDashboard:
+class MapDashboard(Dashboard):
     """Attention on the lattice: a grid of spins to click, the weights of one patch, and what an exchange changed.
 
     Four untrained networks (t5, decoupled, factored, dot-product) with the same values, MLP, queries and keys read the
@@ -88,25 +88,12 @@ class MapDashboard:
         """|psi_after / psi_before - 1| of the last exchange."""
         return maps.amplitude_change(self._before[kind].log_psi, self._now[kind].log_psi)
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(self, layer: int = 1, head: int = 1) -> LabFigure:
         """The four kinds without a kernel: before an exchange, after it, and the change, seen from the same patch."""
         before, query = self._pattern("Neel"), int(self.patch_of[self.lattice.site(1, 1)])
         after = maps.exchanged(before, self.lattice.site(2, 2), self.lattice.site(3, 2))
         looks = (maps.look(self.networks, before), maps.look(self.networks, after))
         return maps.static_figure(self.lattice, self.patch, (before, after), looks, where=(layer - 1, head - 1, query))
-
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no thread)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the numbers
 

@@ -11,7 +11,7 @@ import numpy as np
 from nqs_lab.lab.notebook import PALETTE, LabFigure, panels
 from nqs_lab.lab.particle_figures import Board, energy_axes, last_clusters, snapshots
 from nqs_lab.lab.particles import LINK, SPACES, History, clusters, run, start_cloud
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 BETAS = (0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 9.0, 12.0, 16.0)
 COUNTS = (2, 8, 16, 32)
@@ -27,7 +27,7 @@ def cached_run(space: str, beta: float, n: int, start: int) -> History:
     return run(start_cloud(space, n, start), beta, space=space, end=END[space], frames=FRAMES)
 
 
-class ParticleDashboard:
+class ParticleDashboard(Dashboard):
     """Space, beta, number of tokens, start and time on controls; positions, softmax weights and energy as pictures.
 
     Each setting is computed when it is first asked for, within milliseconds, and kept. It has no thread.
@@ -42,11 +42,6 @@ class ParticleDashboard:
         self._show()
 
     # ------------------------------------------------------------------ what a reader or a test may call
-
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
 
     @property
     def history(self) -> History:
@@ -70,14 +65,6 @@ class ParticleDashboard:
             row[4].plot(found.times, found.height, color=PALETTE[0], marker="")
         return fig
 
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no thread)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
-
     # ------------------------------------------------------------------ controls and drawing
 
     def _make_controls(self) -> None:
@@ -100,20 +87,14 @@ class ParticleDashboard:
         self.link = ipywidgets.jslink((self.play, "value"), (self.frame, "value"))
         self.controls = (self.space, self.beta, self.count, self.start, self.frame)
         for control in self.controls:
-            control.observe(self._on_change, names="value")
+            control.observe(self._show, names="value")
         self.summary = ipywidgets.HTML()
         self.slot = ipywidgets.VBox([self.picture.widget])
         rows = [self.space, self.beta, ipywidgets.HBox([self.count, self.start])]
         rows.append(ipywidgets.HBox([self.play, self.frame]))
         self.view = ipywidgets.VBox([*rows, self.slot, self.summary])
 
-    def _on_change(self, change: Any) -> None:
-        """Any control: show the new choice."""
-        del change
-        with self.lock:
-            self._show()
-
-    def _show(self) -> None:
+    def _show(self, *_: Any) -> None:
         """Put the frame into the picture and into words."""
         with self.lock:
             history, frame = self.history, int(self.frame.value)

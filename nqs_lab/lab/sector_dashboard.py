@@ -8,7 +8,7 @@ from typing import Any
 from nqs_lab.lab.notebook import LabFigure
 from nqs_lab.lab.sector_figures import View, empty_panels, in_words, look, static_figure
 from nqs_lab.lab.sector_results import J2_GRID, SectorLevels, load_sector_levels
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 TITLES = {
     "4x4 torus, 16 sites": "4x4",
@@ -20,7 +20,7 @@ TITLES = {
 _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 480px)"}, "style": {"description_width": "110px"}}
 
 
-class SectorMicroscope:
+class SectorMicroscope(Dashboard):
     """Choose a cluster, the symmetries in use and J2; all of it was computed beforehand, nothing is interpolated.
 
     With more symmetries the one column of levels splits into many, and the sector that holds the ground state shrinks.
@@ -38,11 +38,6 @@ class SectorMicroscope:
 
     # ------------------------------------------------------------------ what a reader or a test may call
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def view(self, name: str, j2: float, *, momentum: bool = True, group: bool = True, flip: bool = True) -> View:
         """The numbers behind a picture; ValueError for an unknown cluster, J2 or combination of symmetries."""
         if name not in self._loaded:
@@ -53,13 +48,10 @@ class SectorMicroscope:
         """The picture without a kernel: all symmetries on, one row for each cluster."""
         return static_figure([self.view(name, j2) for name in names])
 
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no threads)."""
-        self.box.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.box._repr_mimebundle_(**options)
+    @property
+    def _page(self) -> Any:
+        """The box of controls and picture."""
+        return self.box
 
     # ------------------------------------------------------------------ controls and picture
 

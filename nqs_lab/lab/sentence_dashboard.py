@@ -13,7 +13,7 @@ from nqs_lab.lab.sentences.languages import LANGUAGES
 from nqs_lab.lab.sentences.results import Example, Results, load_sentences
 from nqs_lab.lab.sentences.setting import LENGTHS, TYPES
 from nqs_lab.lab.sentences.training import EXAMPLES
-from nqs_lab.lab.widgets import ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, ipywidgets, message
 
 NAMES = {"near: the chain": "chain", "far: the copy": "copy"}
 HEADS, DEPTH = 4, 2
@@ -32,7 +32,7 @@ class Choice(NamedTuple):
     head: int
 
 
-class SentenceDashboard:
+class SentenceDashboard(Dashboard):
     """Shipped runs of two languages: what a reader loses, where it looks for a hidden word, and what it answers.
 
     Every picture comes from stored numbers, within milliseconds; a run that is not on the shelf is named instead.
@@ -56,11 +56,6 @@ class SentenceDashboard:
         self._show()
 
     # ------------------------------------------------------------------ what a reader or a test may call
-
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
 
     @property
     def choice(self) -> Choice:
@@ -102,14 +97,6 @@ class SentenceDashboard:
                     f"{kind}, layer {layer + 1}, head {head + 1}\n{figures.verdict_on(found, language)}"
                 )
         return fig
-
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no thread)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ drawing
 
@@ -156,19 +143,13 @@ class SentenceDashboard:
         self.text = ipywidgets.HTML()
         self.controls = (self.which, self.kind, self.length, self.number, self.layer, self.head)
         for control in self.controls:
-            control.observe(self._on_change, names="value")
+            control.observe(self._show, names="value")
         self.frame = ipywidgets.VBox([self.picture.widget])
         rows = [ipywidgets.HBox([self.which, self.kind]), ipywidgets.HBox([self.length, self.number])]
         rows.append(ipywidgets.HBox([self.layer, self.head]))
         self.view = ipywidgets.VBox([*rows, self.frame, self.summary, self.text])
 
-    def _on_change(self, change: Any) -> None:
-        """Any control: show the new choice."""
-        del change
-        with self.lock:
-            self._show()
-
-    def _show(self) -> None:
+    def _show(self, *_: Any) -> None:
         """Put the chosen run and sentence into the picture and the texts."""
         with self.lock:
             choice = self.choice

@@ -141,7 +141,7 @@ def _comparison(name: str) -> tuple[Values, Train]:
 
     def train(out: Path, only: Sequence[str]) -> None:
         settings = chosen([row.setting for row in shelf(kind).rows], only, shelf(kind).command)
-        fill(shelf(kind, out), settings, look=kind == "grid", seconds=float("inf"))
+        fill(shelf(kind, out), settings, look=kind == "grid", deadline=float("inf"))
 
     return lambda folder: shelf_values(shelf(kind, folder)), train
 

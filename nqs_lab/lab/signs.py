@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from jaxtyping import Bool, Complex, Float, Int
 
+import nqs_lab as nl
 from nqs_lab.lab.comparison.setting import Problem
 
 CLASSES = ("both rules", "Neel only", "stripe only", "neither")
@@ -27,15 +28,17 @@ class SignClasses:
         return asdict(self)
 
 
-def rule(magnet: Problem, order: str) -> Int[np.ndarray, " D"]:
-    """The sign (-1)^(up spins on the + sublattice of an order) of every configuration of the basis."""
-    up = magnet.basis.configurations()[:, np.asarray(magnet.lattice.order(order)) > 0] > 0
+def rule(basis: nl.SpinBasis, order: str) -> Int[np.ndarray, " D"]:
+    """The sign (-1)^(up spins on the + sublattice of an order) of every configuration; ValueError without a lattice."""
+    if basis.lattice is None:
+        raise ValueError("the sign needs the sublattices: make the basis from a lattice, nl.SpinBasis(lattice).")
+    up = basis.configurations()[:, np.asarray(basis.lattice.order(order)) > 0] > 0
     return 1 - 2 * (up.sum(axis=1) % 2)
 
 
 def agrees(magnet: Problem, order: str) -> Bool[np.ndarray, " D"]:
     """Where a rule predicts the sign of the exact amplitude, with the global sign that suits the rule best."""
-    signed = rule(magnet, order) * np.real(magnet.ground.state)
+    signed = rule(magnet.basis, order) * np.real(magnet.ground.state)
     return signed * np.sign(np.sum(signed * np.abs(signed))) > 0
 
 

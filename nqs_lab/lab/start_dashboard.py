@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from nqs_lab.lab.notebook import PALETTE, LabFigure, panels
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 SINGLET, TRIPLET = -0.75, 0.25
 RATES = (0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 1.0, 1.1, 1.5)
@@ -25,7 +25,7 @@ _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 560px)"}, "style": {"des
 _BARS = (-0.17, 0.17)  # places of the two bars beside the middle of a configuration
 
 
-class StartDashboard:
+class StartDashboard(Dashboard):
     """Turn the angle of a two-spin state; see energy, slope, amplitudes, and where gradient descent goes from there.
 
     Every number is a closed formula, computed at each move. There is no thread and nothing to wait for.
@@ -67,11 +67,6 @@ class StartDashboard:
         theta, steps = np.pi * float(self.theta.value), int(self.steps.value)
         return descend(theta, float(self.rate.value), steps)  # pyright: ignore[reportArgumentType]
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(self, rates: tuple[float, ...] = (0.1, 0.5, 0.9, 1.1), theta: float = 0.2) -> LabFigure:
         """The same without a kernel: the walk from one angle (units of pi) at several rates, and its distance."""
         fig, axes = panels(2, len(rates), size=(2.5 * len(rates), 5.4))
@@ -86,14 +81,6 @@ class StartDashboard:
         for ax in axes[:, 1:].flat:
             ax.set_ylabel("")
         return fig
-
-    def close(self) -> None:
-        """Take the dashboard off the page; it has no thread."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the picture
 

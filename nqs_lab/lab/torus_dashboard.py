@@ -20,7 +20,7 @@ from nqs_lab.lab.torus_results import (
     published,
     pull,
 )
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 from nqs_lab.vmc.estimate import with_error
 
 _LABEL: dict[str, Any] = {"style": {"description_width": "80px"}}
@@ -36,7 +36,7 @@ class Choice(NamedTuple):
     quantity: str
 
 
-class TorusDashboard:
+class TorusDashboard(Dashboard):
     """Shipped 6x6 runs: energies among published ones, C(r), S(q) and the training, always beside what is exact.
 
     Every picture comes from stored numbers, within milliseconds; what is not on the shelf is named instead.
@@ -55,11 +55,6 @@ class TorusDashboard:
         self._show()
 
     # ------------------------------------------------------------------ what a reader or a test may call
-
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
 
     @property
     def choice(self) -> Choice:
@@ -100,14 +95,6 @@ class TorusDashboard:
             kind(axes=line).show(self.torus, best_state(fit))
         return fig
 
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no thread)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
-
     # ------------------------------------------------------------------ controls and drawing
 
     def _make_controls(self) -> None:
@@ -128,19 +115,13 @@ class TorusDashboard:
         )
         self.controls = (self.j2, self.kind, self.projection, self.quantity)
         for control in self.controls:
-            control.observe(self._on_change, names="value")
+            control.observe(self._show, names="value")
         self.summary = ipywidgets.HTML()
         self.frame = ipywidgets.VBox([self.picture.widget])
         rows = [ipywidgets.HBox([self.j2, self.kind]), ipywidgets.HBox([self.projection, self.quantity])]
         self.view = ipywidgets.VBox([*rows, self.frame, self.summary])
 
-    def _on_change(self, change: Any) -> None:
-        """Any control: show the new choice."""
-        del change
-        with self.lock:
-            self._show()
-
-    def _show(self) -> None:
+    def _show(self, *_: Any) -> None:
         """Put the chosen state into the picture and the text."""
         with self.lock:
             choice = self.choice

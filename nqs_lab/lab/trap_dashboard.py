@@ -12,7 +12,7 @@ from nqs_lab.lab.notebook import PALETTE, LabFigure, panels
 from nqs_lab.lab.signs import CLASSES
 from nqs_lab.lab.trap_results import Run, Runs, load_traps
 from nqs_lab.lab.trap_settings import EXACT, J2_VALUES, RULES
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 
 N_SITES = 16
 NETWORK = "RBM 4"
@@ -21,7 +21,7 @@ FLOOR = 1e-6
 _TITLE: dict[str, Any] = {"style": {"description_width": "90px", "button_width": "auto"}}
 
 
-class TrapDashboard:
+class TrapDashboard(Dashboard):
     """One shipped run at a time: its learning curve against the exact energy, the variance it reports, and its signs.
 
     Nothing is computed and nothing interpolated: moving a control looks a run up.
@@ -44,11 +44,6 @@ class TrapDashboard:
         """The run in the picture."""
         assert self._shown is not None
         return self._shown
-
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
 
     def choose(self, *, j2: float, sign: str, sampling: str = "exact sum", seed: int = 1) -> None:
         """Show the run with these settings, `seed` from 1; ValueError, and no change, if it was not shipped."""
@@ -85,14 +80,6 @@ class TrapDashboard:
         axes[1, 0].set_ylabel("weight in the exact state,\nand where signs are right")
         axes[0, 0].legend(loc="upper right", fontsize=8)
         return fig
-
-    def close(self) -> None:
-        """Take the dashboard off the page (it has no threads)."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the numbers
 

@@ -10,7 +10,7 @@ import numpy as np
 from nqs_lab.lab.notebook import PALETTE, LabFigure, panels
 from nqs_lab.lab.plots_03 import configuration, set_configuration
 from nqs_lab.lab.walker_states import Walks, all_walks
-from nqs_lab.lab.widgets import Picture, ipywidgets, message
+from nqs_lab.lab.widgets import Dashboard, Picture, ipywidgets, message
 from nqs_lab.spins import SpinBasis, square
 
 N_SITES = 16
@@ -18,7 +18,7 @@ FLOOR = 1e-5
 _WIDE: dict[str, Any] = {"layout": {"width": "min(100%, 560px)"}, "style": {"description_width": "150px"}}
 
 
-class WalkerDashboard:
+class WalkerDashboard(Dashboard):
     """Choose a trial state and a walker, and move the number of draws: configuration, running mean, error bars.
 
     All numbers are computed once, when the dashboard is made (about two seconds); moving a control only looks them up.
@@ -49,11 +49,6 @@ class WalkerDashboard:
             if value is not None:
                 control.value = value
 
-    @property
-    def png(self) -> bytes:
-        """The picture shown."""
-        return bytes(self.picture.widget.value)
-
     def static(self, draws: int = 1024) -> LabFigure:
         """The same numbers without a kernel: running means of all walkers on every state, with the binned error bars.
 
@@ -76,14 +71,6 @@ class WalkerDashboard:
         axes[0, 0].set_ylabel("running mean of $E_{loc}/N$  (J1, spins S)")
         axes[0, 0].legend(loc="upper left", fontsize=8, title="exact energy of", title_fontsize=8)
         return fig
-
-    def close(self) -> None:
-        """Take the dashboard off the page; it has no threads."""
-        self.view.close()
-
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        """Jupyter shows the box of controls and picture."""
-        return self.view._repr_mimebundle_(**options)
 
     # ------------------------------------------------------------------ the picture
 

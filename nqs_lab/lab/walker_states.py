@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse.linalg import eigsh
 
+from nqs_lab.lab.signs import rule
 from nqs_lab.lab.walkers import exchanges, walk
 from nqs_lab.spins import SpinBasis, ground_state, j1j2, matrix, square
 from nqs_lab.vmc.estimate import statistics
@@ -52,14 +53,6 @@ def trial_state(name: str, psi: Float[np.ndarray, " D"], h) -> TrialState:
         return TrialState(name, np.log(np.abs(psi)), local, energy, float(np.sum((h_psi - energy * psi) ** 2)))
 
 
-def marshall_signs(basis: SpinBasis) -> Float[np.ndarray, " D"]:
-    """(-1)^(up spins on sublattice A) for every configuration of a lattice's basis; ValueError without a lattice."""
-    if basis.lattice is None:
-        raise ValueError("the sign needs the sublattices: make the basis from a lattice, nl.SpinBasis(lattice).")
-    neel = np.asarray(basis.lattice.order("neel"))
-    return 1.0 - 2.0 * (np.sum((basis.configurations() > 0) & (neel > 0), axis=1) % 2)
-
-
 def jastrow_exponent(basis: SpinBasis, couplings: tuple[float, ...] = COUPLINGS) -> Float[np.ndarray, " D"]:
     """sum_{i<j} v(distance) s_i s_j for every configuration of the 4x4 torus, v in the order of DISTANCES."""
     sigma = basis.configurations().astype(float)
@@ -88,7 +81,7 @@ def all_states() -> tuple[TrialState, ...]:
     """Exact ground state, Jastrow, flat state (both with the Marshall sign), and the trap, on the basis of 4x4."""
     basis = SpinBasis(square(4))
     ham = j1j2(square(4), J2)
-    h, sign = matrix(ham, basis), marshall_signs(basis)
+    h, sign = matrix(ham, basis), rule(basis, "neel").astype(float)
     return (
         trial_state("Jastrow, Marshall sign", sign * np.exp(jastrow_exponent(basis)), h),
         trial_state("exact ground state", np.real(ground_state(ham, basis).state), h),

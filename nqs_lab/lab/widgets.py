@@ -52,6 +52,34 @@ class Picture:
         self.widget.value = buffer.getvalue()
 
 
+class Dashboard:
+    """What all dashboards share. A subclass makes `picture`, `view` and, behind a Run button, a `worker`."""
+
+    picture: Picture
+    view: Any
+    worker: Any = None
+
+    @property
+    def png(self) -> bytes:
+        """The picture shown."""
+        return bytes(self.picture.widget.value)
+
+    def close(self) -> None:
+        """End the thread, if there is one, and take the dashboard off the page."""
+        if self.worker is not None:
+            self.worker.close()
+        self._page.close()
+
+    @property
+    def _page(self) -> Any:
+        """The box of controls and picture."""
+        return self.view
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """Jupyter shows the box of controls and picture."""
+        return self._page._repr_mimebundle_(**options)
+
+
 class Ticket:
     """A running job's right to go on and to show its results; it ends with Stop, with a newer job, or with close."""
 

@@ -15,7 +15,7 @@ from nqs_lab.language.information import (
     measured_information as measured_information,
 )
 from nqs_lab.language.model import LanguageModel as LanguageModel, text_maps as text_maps
-from nqs_lab.language.running import Fitted as Fitted, Material as Material, fit as fit, make_model as make_model
+from nqs_lab.language.running import Fitted as Fitted, Material as Material, fit as fit
 from nqs_lab.language.tiny import tinystories as tinystories
 from nqs_lab.language.tokens import (
     AbstractTokens as AbstractTokens,

@@ -21,6 +21,7 @@ from nqs_lab.attention import (
     make_energy_mixer,
     make_mixer,
 )
+from nqs_lab.attention.drawing import normal
 
 SPREAD = 0.02
 """Deviation of the embeddings at the start: with them as output layer, every token is at first about as likely."""
@@ -95,7 +96,7 @@ class LanguageModel(AbstractLanguageModel):
             )
         _check_names(attention, dynamics, constrained)
         token_key, velocity_key, *block_keys = jax.random.split(key, 2 + depth)
-        draw = lambda key, rows: jnp.asarray(SPREAD, dtype) * jax.random.normal(key, (rows, width), dtype)
+        draw = lambda key, rows: normal(key, (rows, width), dtype, SPREAD)
         both = lambda key: (
             draw(key, vocabulary),
             None if attention in RELATIVE else draw(jax.random.split(key)[0], block),

@@ -18,7 +18,6 @@ from jaxtyping import Int, PRNGKeyArray
 
 from nqs_lab import store
 from nqs_lab.language.batches import Batch, batch_at
-from nqs_lab.language.model import LanguageModel
 from nqs_lab.language.training import Recipe, StepInfo, TrainState, judge, train_step
 
 
@@ -130,11 +129,6 @@ def checkpoint_step(path: str | os.PathLike) -> int:
     if "run" not in header:
         raise ValueError(f"{path} is no checkpoint of a language model.")
     return int(header["step"])
-
-
-def make_model(make: Callable[[PRNGKeyArray], LanguageModel], seed: int) -> LanguageModel:
-    """A model from a seed, made by one compiled program: drawing weights one by one takes longer."""
-    return eqx.filter_jit(make)(jax.random.key(seed))
 
 
 def _sign(recipe: Recipe, material: Material, key: PRNGKeyArray) -> dict[str, Any]:

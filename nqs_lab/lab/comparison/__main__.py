@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nqs_lab
+from nqs_lab.lab import filling
 from nqs_lab.lab.comparison.setting import Setting, grid_settings, tuning_settings
-from nqs_lab.lab.comparison.shelf import Shelf
+from nqs_lab.lab.comparison.shelf import Row, Shelf
 from nqs_lab.lab.comparison.training import train
 from nqs_lab.lab.comparison.tuning import choose, extension
 
@@ -25,47 +26,47 @@ def shelf(name: str, folder: Path = DATA) -> Shelf:
     return Shelf(folder / f"comparison_{name}", command=COMMAND.format(name))
 
 
-def fill(place: Shelf, settings: Sequence[Setting], *, look: bool, seconds: float) -> int:
-    """Train what is missing, one line a run, until all is done or the time is over; returns how many are missing."""
-    missing = [setting for setting in settings if place.find(setting) is None]
-    print(f"{len(settings) - len(missing)} of {len(settings)} runs are there, {len(missing)} to go", flush=True)
-    start = time.perf_counter()
-    for done, setting in enumerate(missing):
-        if time.perf_counter() - start > seconds:
-            return len(missing) - done
-        outcome = train(setting, look=look)
-        place.add(setting, outcome, arrays=None if look else ())
-        numbers = outcome.numbers
-        text = f"rate {setting.rate:g}, shift {setting.diag_shift:g}: relative error {numbers['relative_error']:.1e}"
-        print(f"{done + 1}/{len(missing)} {setting.name}, {text}, {numbers['seconds']:.0f} s", flush=True)
-    return 0
+def fill(place: Shelf, settings: Sequence[Setting], *, look: bool, deadline: float) -> None:
+    """Train what is missing, one line a run; `look`: also arrays and maps. Raises TimeIsUp at the deadline."""
+    run = lambda setting: place.add(setting, train(setting, look=look), arrays=None if look else ())
+    filling.fill(place, settings, run, _told, over=filling.after(deadline))
+
+
+def _told(row: Row[Setting]) -> str:
+    """One line about a finished run."""
+    recipe = f"rate {row.setting.rate:g}, shift {row.setting.diag_shift:g}"
+    return f"{row.setting.name}, {recipe}: relative error {row['relative_error']:.1e}, {row['seconds']:.0f} s"
+
+
+def tune(place: Shelf, deadline: float) -> None:
+    """The tuning runs, with extensions until no best setting lies on the edge of the grid."""
+    settings = tuning_settings()
+    while settings:
+        fill(place, settings, look=False, deadline=deadline)
+        settings = extension(place.rows)
+    for kind, (rate, shift) in choose(place.rows).items():
+        print(f"{kind}: rate {rate:g}, shift {shift:g}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fill one shelf; 0 when it is complete, 3 when time ran out, 130 after Ctrl-C."""
+    """Fill one shelf; 0 when it is complete, 2 for wrong input, 3 when time ran out, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(prog=COMMAND.format(""), description="Train the runs behind lessons 07 to 09.")
     parser.add_argument("name", choices=["tune", "grid"])
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no run after so long")
     parser.add_argument("--out", type=Path, default=DATA, help="the folder of the shelves (default: the shipped ones)")
     chosen = parser.parse_args(arguments)
     nqs_lab.enable_x64()
-    budget, start = 60 * chosen.minutes, time.perf_counter()
-    tuning = shelf("tune", chosen.out)
-    try:
-        if chosen.name == "grid":
-            left = fill(shelf("grid", chosen.out), grid_settings(choose(tuning.rows)), look=True, seconds=budget)
-            return 3 if left else 0
-        settings = tuning_settings()
-        while settings:
-            if fill(tuning, settings, look=False, seconds=budget - (time.perf_counter() - start)):
-                return 3
-            settings = extension(tuning.rows)
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, the same command goes on")
-        return 130
-    for kind, (rate, shift) in choose(tuning.rows).items():
-        print(f"{kind}: rate {rate:g}, shift {shift:g}")
-    return 0
+    deadline = time.perf_counter() + 60 * chosen.minutes
+    return filling.exit_code(parser.prog, lambda: _do(chosen.name, chosen.out, deadline))
+
+
+def _do(name: str, out: Path, deadline: float) -> None:
+    """The tuning runs or the reported ones."""
+    tuning = shelf("tune", out)
+    if name == "tune":
+        tune(tuning, deadline)
+    else:
+        fill(shelf("grid", out), grid_settings(choose(tuning.rows)), look=True, deadline=deadline)
 
 
 if __name__ == "__main__":

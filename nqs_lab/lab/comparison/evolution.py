@@ -9,10 +9,11 @@ from scipy.sparse import csr_matrix, eye_array
 from scipy.sparse.linalg import expm_multiply
 
 import nqs_lab as nl
-from nqs_lab.lab.comparison.pairing import FACTORED, STANDARD, by_seed
+from nqs_lab.lab.comparison.pairing import FACTORED, STANDARD, Contender, by_seed
 from nqs_lab.lab.comparison.report import columns
 from nqs_lab.lab.comparison.setting import default_sign, problem
 from nqs_lab.lab.shelf import Row
+from nqs_lab.lab.signs import rule
 from nqs_lab.vmc.recipe import imaginary_time_span
 
 
@@ -24,15 +25,13 @@ class Allowed(NamedTuple):
     errors: tuple[float, ...]
 
 
-def flat_state(basis: nl.SpinBasis, lattice: nl.Lattice, sign: str) -> Float[np.ndarray, " D"]:
+def flat_state(basis: nl.SpinBasis, sign: str) -> Float[np.ndarray, " D"]:
     """All configurations of Sz = 0 with one size and the signs of a rule ("neel", "stripe" or "none"), normalised.
 
     The state of a network with the small-init head before training, up to a few per cent. In a basis with symmetries
     they must leave the state alone, as the translations do where N/2 is even.
     """
-    up = basis.configurations() > 0
-    ups = np.zeros(len(up), int) if sign == "none" else up[:, np.asarray(lattice.order(sign)) > 0].sum(axis=1)
-    psi = np.where(ups % 2, -1.0, 1.0) * basis.norms
+    psi = basis.norms if sign == "none" else rule(basis, sign) * basis.norms
     return psi / np.linalg.norm(psi)
 
 
@@ -52,7 +51,7 @@ def allowed(times: Sequence[float], couplings: Sequence[float]) -> list[Allowed]
     errors = []
     for j2 in couplings:
         ham, exact = nl.j1j2(lattice, j2), problem(j2).ground.energy
-        h, psi = nl.matrix(ham, basis), flat_state(basis, lattice, default_sign(j2))
+        h, psi = nl.matrix(ham, basis), flat_state(basis, default_sign(j2))
         before, mine = 0.0, []
         for time in times:
             psi, before = evolve(h, psi, time - before, exact), time
@@ -63,14 +62,10 @@ def allowed(times: Sequence[float], couplings: Sequence[float]) -> list[Allowed]
     ]
 
 
-def spans(rows: Sequence[Row[Any]]) -> dict[str, float]:
+def spans(rows: Sequence[Row[Any]]) -> dict[Contender, float]:
     """The imaginary time (1/J1) of the runs of each type that is on the shelf, one rate for all runs of a type."""
-    found = {}
-    for who in (FACTORED, *STANDARD):
-        settings = [row.setting for row in rows if row.setting.attention == who.attention]
-        if settings:
-            found[who.attention] = imaginary_time_span(settings[0].rate, settings[0].steps)
-    return found
+    settings = {who: row.setting for who in (FACTORED, *STANDARD) for row in rows if row.setting.attention == str(who)}
+    return {who: imaginary_time_span(setting.rate, setting.steps) for who, setting in settings.items()}
 
 
 def allowed_table(rows: Sequence[Row[Any]], limits: Sequence[Allowed]) -> str:
@@ -78,13 +73,12 @@ def allowed_table(rows: Sequence[Row[Any]], limits: Sequence[Allowed]) -> str:
 
     * : within a factor of 1.25 of each other.
     """
-    head = ["J2", *(f"exact, {limit.span:.1f}/J1" for limit in limits)]
     known, lines = spans(rows), []
-    head += [f"{kind} ({known[kind]:.1f}/J1)" for kind in known]
+    head = ["J2", *(f"exact, {limit.span:.1f}/J1" for limit in limits)]
+    head += [f"{who} ({span:.1f}/J1)" for who, span in known.items()]
     for k, j2 in enumerate(limits[0].j2):
         line = [f"{j2:.1f}", *(f"{limit.errors[k]:.1e}" for limit in limits)]
-        for kind, span in known.items():
-            who = next(w for w in (FACTORED, *STANDARD) if w.attention == kind)
+        for who, span in known.items():
             runs = [row["relative_error"] for row in by_seed(rows, who, j2, default_sign(j2)).values()]
             middle = float(np.median(runs)) if runs else float("nan")
             limit = min(limits, key=lambda one, span=span: abs(one.span - span)).errors[k]

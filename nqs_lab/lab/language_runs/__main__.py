@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nqs_lab
+from nqs_lab.lab import filling
 from nqs_lab.lab.language_runs.cost import cost_lines, estimate
 from nqs_lab.lab.language_runs.report import report
 from nqs_lab.lab.language_runs.setting import CORPORA, HONEST, Setting, grid_settings, tuning_settings
@@ -21,16 +22,12 @@ from nqs_lab.lab.language_runs.texts import Text
 from nqs_lab.lab.language_runs.training import train
 from nqs_lab.lab.language_runs.tuning import choose, extension
 from nqs_lab.lab.notebook import seeds
-from nqs_lab.lab.shelf import Shelf
+from nqs_lab.lab.shelf import Row, Shelf
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 COMMAND = "python -m nqs_lab.lab.language_runs {} --corpus {}"
 SHIPPED_WEIGHTS = ("grammar",)
 """Corpora whose trained weights are kept, those of the first seed, for the lesson to look into."""
-
-
-class TimeIsUp(Exception):
-    """No time is left to start another run."""
 
 
 def shelf(name: str, corpus: str, folder: Path = DATA) -> Shelf[Setting]:
@@ -42,16 +39,18 @@ def fill(
     place: Shelf[Setting], settings: Sequence[Setting], *, keep: bool, deadline: float, given: Text | None = None
 ) -> None:
     """Train what is missing, one line a run; `keep`: also arrays and looks. **Raises** TimeIsUp at the deadline."""
-    missing = [setting for setting in settings if place.find(setting) is None]
-    print(f"{len(settings) - len(missing)} of {len(settings)} runs are there, {len(missing)} to go", flush=True)
-    for done, setting in enumerate(missing, 1):
-        if time.perf_counter() > deadline:
-            raise TimeIsUp(f"{len(missing) - done + 1} runs to go")
+
+    def run(setting: Setting) -> Row[Setting]:
         outcome = train(setting, look=keep, given=given)
-        place.add(setting, outcome, arrays=kept_arrays(setting, outcome.arrays) if keep else ())
-        numbers = outcome.numbers
-        told = f"loss {numbers['loss']:.4f}, {numbers['step_seconds']:.3f} s a step, {numbers['seconds']:.0f} s"
-        print(f"{done}/{len(missing)} {setting.name} at {setting.rate:g}: {told}", flush=True)
+        return place.add(setting, outcome, arrays=kept_arrays(setting, outcome.arrays) if keep else ())
+
+    filling.fill(place, settings, run, _told, over=filling.after(deadline))
+
+
+def _told(row: Row[Setting]) -> str:
+    """One line about a finished run."""
+    text = f"loss {row['loss']:.4f}, {row['step_seconds']:.3f} s a step, {row['seconds']:.0f} s"
+    return f"{row.setting.name} at {row.setting.rate:g}: {text}"
 
 
 def kept_arrays(setting: Setting, arrays: dict) -> list[str]:
@@ -105,30 +104,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     nqs_lab.enable_x64()
     deadline = time.perf_counter() + 60 * chosen.minutes
-    try:
-        if chosen.name == "list":
-            show(chosen.corpus, chosen.out)
-        elif chosen.name == "cost":
-            for line in cost_lines(chosen.corpus[0]):
-                print(line, flush=True)
-        elif chosen.name == "report":
-            for corpus in chosen.corpus:
-                print(report(shelf("grid", corpus, chosen.out), shelf("tune", corpus, chosen.out), corpus))
-        for corpus in chosen.corpus:
-            if chosen.name in ("tune", "all"):
-                tune(corpus, chosen.out, deadline)
-            if chosen.name in ("grid", "all"):
-                grid(corpus, chosen.out, deadline)
-    except TimeIsUp as told:
-        print(f"time is up ({told}); the same command goes on")
-        return 3
-    except KeyboardInterrupt:
-        print("stopped; what is finished is kept, the same command goes on")
-        return 130
-    except ValueError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return filling.exit_code(parser.prog, lambda: _do(chosen.name, chosen.corpus, chosen.out, deadline))
+
+
+def _do(name: str, corpora: Sequence[str], out: Path, deadline: float) -> None:
+    """What was asked for."""
+    if name == "list":
+        show(corpora, out)
+    elif name == "cost":
+        for line in cost_lines(corpora[0]):
+            print(line, flush=True)
+    elif name == "report":
+        for corpus in corpora:
+            print(report(shelf("grid", corpus, out), shelf("tune", corpus, out), corpus))
+    for corpus in corpora:
+        if name in ("tune", "all"):
+            tune(corpus, out, deadline)
+        if name in ("grid", "all"):
+            grid(corpus, out, deadline)
 
 
 if __name__ == "__main__":

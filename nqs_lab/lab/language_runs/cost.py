@@ -12,7 +12,7 @@ from nqs_lab.lab.language_runs.setting import BATCH, BLOCK, KINDS, RELATIVE_COST
 from nqs_lab.language.batches import Batch
 from nqs_lab.language.training import start, train_step
 
-GPT_TOKEN_SECONDS = 32e-6
+GPT_TOKEN_SECONDS = 21e-6
 """Processor seconds of a GPT training step for each token, for estimates: measured where RELATIVE_COST was."""
 OVERHEAD = 20.0
 """Seconds of a run besides its steps: compilation, the probe, evaluations, samples."""
@@ -44,7 +44,7 @@ def step_cost(kind: str, corpus: str, *, batch: int = BATCH, block: int = BLOCK,
     return Cost(kind, count_parameters(model), float(np.median(walls[1:])), float(np.median(works[1:])), walls[0])
 
 
-def cost_lines(corpus: str, *, batch: int = BATCH, steps: int = 8) -> Iterator[str]:
+def cost_lines(corpus: str, *, batch: int = BATCH, steps: int = 40) -> Iterator[str]:
     """A head, then every kind in a line as soon as it is measured, GPT first, with its processor time against GPT's."""
     yield f"a training step of {batch * BLOCK:,} tokens, {corpus}, medians of {steps}"
     yield f"{'kind':<22}{'parameters':>12}{'wall (s)':>10}{'cpu (s)':>10}{'to gpt':>8}{'first (s)':>11}"

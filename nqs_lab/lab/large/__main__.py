@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import nqs_lab
-from nqs_lab.lab.large.clock import Clock, TimeIsUp
+from nqs_lab.lab import filling
+from nqs_lab.lab.large.clock import Clock
 from nqs_lab.lab.large.measuring import Effort
 from nqs_lab.lab.large.running import run
 from nqs_lab.lab.large.setting import FAMILIES, Setting, settings_of
@@ -33,13 +34,8 @@ def fill(
     place: Shelf[Setting], settings: Sequence[Setting], work: Path, clock: Clock, *, effort: Effort | None = None
 ) -> None:
     """Train and measure what is missing, in order, one line a run. Raises TimeIsUp when the clock says so."""
-    missing = [setting for setting in settings if place.find(setting) is None]
-    print(f"{len(settings) - len(missing)} of {len(settings)} runs are there, {len(missing)} to go", flush=True)
-    for number, setting in enumerate(missing, 1):
-        if clock.over:
-            raise TimeIsUp(f"{len(missing) - number + 1} runs to go")
-        row = place.add(setting, run(setting, work / setting.name, clock, effort=effort))
-        print(f"{number}/{len(missing)} {summary(row)}", flush=True)
+    train = lambda setting: place.add(setting, run(setting, work / setting.name, clock, effort=effort))
+    filling.fill(place, settings, train, summary, over=lambda: clock.over)
 
 
 def summary(row: Row[Setting]) -> str:
@@ -71,25 +67,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     nqs_lab.enable_x64()
     nqs_lab.use_cores()
+    return filling.exit_code(parser.prog, lambda: _do(chosen))
+
+
+def _do(chosen: argparse.Namespace) -> None:
+    """What was asked for."""
     settings = [s for s in settings_of(chosen.family) if all(word in s.name for word in chosen.only)]
-    try:
-        if not settings:
-            raise ValueError(f"no run of {chosen.family} has {' and '.join(chosen.only)} in its name; try --list")
-        place = shelf(chosen.family, chosen.out)
-        if chosen.list:
-            show(place, settings, chosen.work)
-            return 0
+    if not settings:
+        raise ValueError(f"no run of {chosen.family} has {' and '.join(chosen.only)} in its name; try --list")
+    place = shelf(chosen.family, chosen.out)
+    if chosen.list:
+        show(place, settings, chosen.work)
+    else:
         fill(place, settings, chosen.work, Clock(60 * chosen.minutes))
-    except TimeIsUp as told:
-        print(f"time is up ({told}); everything is kept, the same command goes on")
-        return 3
-    except KeyboardInterrupt:
-        print("stopped; everything is kept, the same command goes on")
-        return 130
-    except ValueError as error:
-        print(f"{parser.prog}: {error}", file=sys.stderr)
-        return 2
-    return 0
 
 
 if __name__ == "__main__":

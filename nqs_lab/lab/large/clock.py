@@ -8,10 +8,6 @@ import nqs_lab as nl
 from nqs_lab.vmc.callbacks import StepRecord, relative_error
 
 
-class TimeIsUp(Exception):
-    """The time is over; what was done is kept."""
-
-
 class Clock(nl.Callback):
     """Ends a run when `seconds` have passed since the clock was made, and says so to whoever asks."""
 

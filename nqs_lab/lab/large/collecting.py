@@ -11,7 +11,8 @@ from jaxtyping import Complex, Int8
 
 import nqs_lab as nl
 from nqs_lab.ansatz.base import AbstractAnsatz
-from nqs_lab.lab.large.clock import Clock, TimeIsUp
+from nqs_lab.lab.filling import TimeIsUp
+from nqs_lab.lab.large.clock import Clock
 from nqs_lab.vmc.driver import draws
 from nqs_lab.vmc.estimate import statistics
 from nqs_lab.vmc.samples import Samples

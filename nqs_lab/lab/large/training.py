@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 import nqs_lab as nl
-from nqs_lab.lab.large.clock import Clock, TimeIsUp, progress
+from nqs_lab.lab.filling import TimeIsUp
+from nqs_lab.lab.large.clock import Clock, progress
 from nqs_lab.lab.large.setting import Setting, make_model, make_vmc
 from nqs_lab.lab.recorder import MapRecorder
 from nqs_lab.vmc.driver import MAX_REJECTED
